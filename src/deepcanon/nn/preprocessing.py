@@ -1,0 +1,60 @@
+"""What a set of weights expects its pictures to look like, as data and as a pure function."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preprocessing:
+    """``(x[order] * scale - mean) / std``, channel by channel, of RGB pictures in 0..1.
+
+    ``mean`` and ``std`` stand in the network's own channel order and in its own units.
+    """
+
+    name: str
+    order: str  # "RGB" or "BGR": the order in which the network reads the channels
+    scale: float  # the value of white: 1 or 255
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as they stand in a `Record`."""
+        return asdict(self)
+
+
+# Means of the ImageNet training pictures, blue first, as in the VGG authors' Caffe release.
+CAFFE = Preprocessing(name="caffe", order="BGR", scale=255.0, mean=(103.939, 116.779, 123.68))
+# torchvision's documented statistics for all of its ImageNet weights.
+TORCHVISION = Preprocessing(
+    name="torchvision",
+    order="RGB",
+    scale=1.0,
+    mean=(0.485, 0.456, 0.406),
+    std=(0.229, 0.224, 0.225),
+)
+
+
+def _as_channels(values: tuple[float, float, float], like: Tensor) -> Tensor:
+    return like.new_tensor(values).view(3, 1, 1)
+
+
+def preprocess(
+    pictures: Float[Tensor, "*b 3 h w"], *, how: Preprocessing
+) -> Float[Tensor, "*b 3 h w"]:
+    """RGB pictures in 0..1 -> what the network reads. Differentiable."""
+    x = pictures if how.order == "RGB" else pictures.flip(-3)
+    return (x * how.scale - _as_channels(how.mean, x)) / _as_channels(how.std, x)
+
+
+def undo_preprocess(
+    x: Float[Tensor, "*b 3 h w"], *, how: Preprocessing
+) -> Float[Tensor, "*b 3 h w"]:
+    """The inverse of `preprocess`: what the network reads -> RGB pictures in 0..1 (not clamped)."""
+    x = (x * _as_channels(how.std, x) + _as_channels(how.mean, x)) / how.scale
+    return x if how.order == "RGB" else x.flip(-3)
