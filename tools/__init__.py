@@ -1,0 +1,1 @@
+"""What the developers of deepcanon need and its users do not: page generators and lint rules."""
