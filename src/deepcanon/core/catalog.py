@@ -1,0 +1,286 @@
+"""The catalogue: what models there are, and how to make one.
+
+Cards stand beside the networks, in files that import torch. So that listing them costs no torch,
+an index of the cards (`assets/catalog.json`) is generated from the registered ones:
+`python -m deepcanon.core.catalog` writes it, and a test proves that it is current.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from deepcanon.core.errors import BadInput, MissingExtra
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = [
+    "INDEX",
+    "ModelCard",
+    "Variant",
+    "create_model",
+    "get_card",
+    "index_text",
+    "list_models",
+    "register",
+    "write_index",
+]
+
+INDEX = Path(__file__).resolve().parent.parent / "assets" / "catalog.json"
+_DOMAINS = ("classify", "detect", "sequence", "gan", "style")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """One named set of choices; `differs` says how it departs from the paper ("" = it does not)."""
+
+    config: Any
+    differs: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """What is known about a model before it is built. `input_size` is (channels, height, width)."""
+
+    name: str
+    domain: str
+    rows: tuple[str, ...]
+    title: str
+    authors: str
+    venue: str
+    year: int
+    link: str
+    new: str
+    variants: Mapping[str, Variant]
+    input_size: tuple[int, int, int]
+    default: str = "paper"
+
+
+class Load(Protocol):
+    """Fill `model` from `source`: a name such as "imagenet", or a path."""
+
+    def __call__(self, model: Any, source: str | Path) -> object: ...
+
+
+@dataclass(frozen=True)
+class _Entry:
+    card: ModelCard
+    build: Callable[[Any], Any]
+    load: Load | None
+
+
+_registered: dict[str, _Entry] = {}
+_Build = TypeVar("_Build", bound=Callable[[Any], Any])
+
+
+def register(card: ModelCard, *, load: Load | None = None) -> Callable[[_Build], _Build]:
+    """Enter `card` into the catalogue; decorates `def build(config: Config) -> nn.Module`.
+
+    Raises `ValueError` when the name is taken or the card contradicts itself.
+    """
+    if card.name in _registered:
+        raise ValueError(f"the catalogue already has a model named {card.name!r}")
+    if card.default not in card.variants:
+        raise ValueError(f"{card.name}: the default variant {card.default!r} is not in variants")
+    for name, variant in card.variants.items():
+        if not dataclasses.is_dataclass(variant.config) or isinstance(variant.config, type):
+            raise ValueError(f"{card.name}: the config of variant {name!r} is not a dataclass")
+
+    def enter(build: _Build) -> _Build:
+        _registered[card.name] = _Entry(card, build, load)
+        return build
+
+    return enter
+
+
+def list_models(*, domain: str | None = None) -> list[ModelCard]:
+    """The cards, by domain and name; each variant's config is a plain dict here.
+
+    Raises `BadInput` when no model is of `domain`.
+    """
+    cards = [card for card, _ in _index().values()]
+    domains = sorted({card.domain for card in cards})
+    if domain is not None and domain not in domains:
+        raise BadInput(f"no domain is named '{domain}'", hint=f"domains: {', '.join(domains)}")
+    return [card for card in cards if domain in (None, card.domain)]
+
+
+def get_card(name: str) -> ModelCard:
+    """The card of one model. Raises `BadInput` with near names when there is none."""
+    return _find(name)[0]
+
+
+def create_model(
+    name: str, *, variant: str | None = None, weights: str | Path | None = None, **config: Any
+) -> nn.Module:
+    """Build a model, randomly initialised as its paper says unless `weights` are given.
+
+    `variant` defaults to the card's; keyword arguments replace fields of its config.
+    Raises `BadInput` for an unknown model, variant, field or value, `MissingExtra` without torch.
+    """
+    _, module = _find(name)
+    if find_spec("torch") is None:
+        raise MissingExtra(extra="train", need=f"building {name}")
+    import_module(module)
+    entry = _registered[name]
+    chosen = _variant(entry.card, variant)
+    model = entry.build(_replace(chosen.config, config, where=name))
+    if weights is not None:
+        if entry.load is None:
+            raise BadInput(
+                f"{name} has no loader for weights",
+                hint="leave weights out, then load a state dict into the module yourself",
+            )
+        entry.load(model, weights)
+    built: nn.Module = model
+    return built
+
+
+def index_text() -> str:
+    """The index as it should stand in the repository: imports every module of every domain."""
+    package = __name__.split(".", maxsplit=1)[0]
+    for domain in _DOMAINS:
+        if find_spec(f"{package}.{domain}") is None:
+            continue
+        path = import_module(f"{package}.{domain}").__path__
+        for module in pkgutil.walk_packages(path, prefix=f"{package}.{domain}."):
+            import_module(module.name)
+    entries = [
+        entry for entry in _registered.values() if entry.build.__module__.startswith(f"{package}.")
+    ]
+    entries.sort(key=lambda entry: (_DOMAINS.index(entry.card.domain), entry.card.name))
+    models = [_to_index(entry) for entry in entries]
+    return json.dumps({"format": 1, "models": models}, indent=1, ensure_ascii=False) + "\n"
+
+
+def write_index() -> Path:
+    """Write `assets/catalog.json` anew."""
+    text = index_text()
+    INDEX.parent.mkdir(exist_ok=True)
+    INDEX.write_text(text, encoding="utf-8")
+    _index.cache_clear()
+    return INDEX
+
+
+@cache
+def _index() -> dict[str, tuple[ModelCard, str]]:
+    if not INDEX.exists():
+        return {}
+    content = json.loads(INDEX.read_text(encoding="utf-8"))
+    return {each["name"]: _from_index(each) for each in content["models"]}
+
+
+def _to_index(entry: _Entry) -> dict[str, Any]:
+    card = entry.card
+    plain = {
+        each.name: getattr(card, each.name)
+        for each in dataclasses.fields(card)
+        if each.name != "variants"
+    }
+    variants = {
+        name: {"differs": variant.differs, "config": _plain(variant.config)}
+        for name, variant in card.variants.items()
+    }
+    return {**plain, "module": entry.build.__module__, "variants": variants}
+
+
+def _from_index(content: dict[str, Any]) -> tuple[ModelCard, str]:
+    content = dict(content)
+    module = content.pop("module")
+    channels, height, width = content["input_size"]
+    content["input_size"] = (channels, height, width)
+    content["rows"] = tuple(content["rows"])
+    content["variants"] = {
+        name: Variant(config=each["config"], differs=each["differs"])
+        for name, each in content["variants"].items()
+    }
+    return ModelCard(**content), module
+
+
+def _find(name: str) -> tuple[ModelCard, str]:
+    if name in _registered:
+        entry = _registered[name]
+        return entry.card, entry.build.__module__
+    if name in _index():
+        return _index()[name]
+    known = sorted({*_index(), *_registered})
+    near = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    raise BadInput(f"no model is named '{name}'", hint=f"{hint}`deepcanon list` shows them all")
+
+
+def _variant(card: ModelCard, name: str | None) -> Variant:
+    name = card.default if name is None else name
+    if name not in card.variants:
+        raise BadInput(
+            f"{card.name} has no variant '{name}'", hint=f"variants: {', '.join(card.variants)}"
+        )
+    return card.variants[name]
+
+
+def _replace(config: Any, changes: Mapping[str, Any], *, where: str) -> Any:
+    names = [each.name for each in dataclasses.fields(config) if each.init]
+    unknown = [name for name in changes if name not in names]
+    if unknown:
+        raise BadInput(
+            f"{where} has no setting named '{unknown[0]}'", hint=f"settings: {', '.join(names)}"
+        )
+    cast = {
+        name: _like(getattr(config, name), value, where=f"{where}.{name}")
+        for name, value in changes.items()
+    }
+    try:
+        return dataclasses.replace(config, **cast)
+    except (TypeError, ValueError) as cause:
+        raise BadInput(
+            f"{where} does not accept {changes}: {cause}", hint=f"settings: {', '.join(names)}"
+        ) from cause
+
+
+def _like(current: Any, value: Any, *, where: str) -> Any:
+    """A value that came through JSON (a record's config) back in the kind the config holds."""
+    if dataclasses.is_dataclass(current) and isinstance(value, Mapping):
+        return _replace(current, value, where=where)
+    if isinstance(current, Enum) and not isinstance(value, Enum):
+        try:
+            return type(current)(value)
+        except ValueError as cause:
+            choices = ", ".join(str(each.value) for each in type(current))
+            raise BadInput(f"{where} cannot be '{value}'", hint=f"choices: {choices}") from cause
+    if isinstance(value, list) and not isinstance(current, list):
+        return _tuple(value)
+    return value
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(_tuple(each) for each in value) if isinstance(value, list) else value
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {each.name: _plain(getattr(value, each.name)) for each in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    if isinstance(value, Enum):
+        return value.value
+    if callable(value):
+        return value.__name__
+    return value
+
+
+if __name__ == "__main__":
+    # Under `python -m` this file is `__main__`, a second copy that no model registers with.
+    print(import_module("deepcanon.core.catalog").write_index())

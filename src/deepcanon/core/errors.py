@@ -1,0 +1,51 @@
+"""The errors a user sees: one line that says what and where, one that says what to do."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+__all__ = ["BadInput", "DeepcanonError", "Failed", "MissingExtra"]
+
+
+class DeepcanonError(Exception):
+    """What went wrong, and in `hint` what to do about it; the CLI prints both, no traceback."""
+
+    exit_code: ClassVar[int] = 2
+
+    def __init__(self, message: str, *, hint: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    # Exceptions cross process borders (data loaders, batch workers) by pickling, and the default
+    # way calls the class with `args` alone, which a keyword-only hint does not survive.
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.message, self.hint)
+
+
+class BadInput(DeepcanonError):
+    """Anything the user can mend: a wrong name, path, value or file."""
+
+    exit_code = 2
+
+
+class Failed(DeepcanonError):
+    """It was not the user: a full disk, no network, a damaged installation."""
+
+    exit_code = 1
+
+
+class MissingExtra(BadInput):
+    """`need` asks for packages that stand in the optional extra `extra`."""
+
+    def __init__(self, *, extra: str, need: str) -> None:
+        super().__init__(
+            f"{need} needs packages that are not installed",
+            hint=f'pip install "deepcanon[{extra}]"',
+        )
+
+
+def _rebuild(kind: type[DeepcanonError], message: str, hint: str) -> DeepcanonError:
+    error = kind.__new__(kind)
+    DeepcanonError.__init__(error, message, hint=hint)
+    return error

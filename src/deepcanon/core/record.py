@@ -1,0 +1,262 @@
+"""The self-describing record inside every checkpoint and every exported network.
+
+It stands as one JSON text under one metadata key, so a file needs nothing beside it. Reading it
+needs neither torch nor the safetensors or onnx packages: both containers are simple enough to
+walk by hand, and the use half must start in milliseconds.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from deepcanon.core.errors import BadInput
+
+__all__ = ["FORMAT", "KEY", "Record", "read_record"]
+
+KEY = "deepcanon"
+FORMAT = 1
+
+_TYPES: dict[str, type] = {
+    "model": str,
+    "variant": str,
+    "domain": str,
+    "config": dict,
+    "labels": list,
+    "preprocessing": dict,
+    "licence": str,
+    "recipe": dict,
+    "data": str,
+    "date": str,
+    "hardware": str,
+    "scores": dict,
+    "notes": str,
+    "format": int,
+}
+_OPTIONAL = {"notes", "format"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """Everything a reader of a weights file wants to know.
+
+    `labels` are the class names, or the style names. `scores` are measured, never copied from a
+    paper. Tuples become lists on the way in, so a record equals its own JSON round trip.
+    """
+
+    model: str
+    variant: str
+    domain: str
+    config: dict[str, Any]
+    labels: list[str]
+    preprocessing: dict[str, Any]
+    licence: str
+    recipe: dict[str, Any]
+    data: str
+    date: str
+    hardware: str
+    scores: dict[str, float]
+    notes: str = ""
+    format: int = field(default=FORMAT)
+
+    def __post_init__(self) -> None:
+        for name in ("config", "labels", "preprocessing", "recipe"):
+            object.__setattr__(self, name, _plain(getattr(self, name), where=name))
+        scores = {str(key): float(value) for key, value in self.scores.items()}
+        object.__setattr__(self, "scores", scores)
+
+    def to_json(self) -> str:
+        """One line of strict JSON; a score that is not finite is written as null."""
+        content = asdict(self)
+        content["scores"] = {
+            key: value if math.isfinite(value) else None for key, value in self.scores.items()
+        }
+        return json.dumps(content, allow_nan=False, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str, *, source: str) -> Record:
+        """Read what `to_json` wrote; `source` names the file in errors.
+
+        Raises `BadInput` when the text is not a record, or one of a newer deepcanon.
+        """
+        try:
+            content = json.loads(text)
+        except (ValueError, RecursionError) as cause:
+            raise _malformed(source, f"it is not JSON ({cause})") from cause
+        if not isinstance(content, dict):
+            raise _malformed(source, "it is not a JSON object")
+        found = content.get("format", FORMAT)
+        if isinstance(found, int) and found > FORMAT:
+            raise BadInput(
+                f"{source} carries a record of format {found}; this deepcanon reads {FORMAT}",
+                hint="pip install --upgrade deepcanon",
+            )
+        for name, kind in _TYPES.items():
+            if name not in content and name not in _OPTIONAL:
+                raise _malformed(source, f"'{name}' is missing")
+            if name in content and (
+                not isinstance(content[name], kind) or isinstance(content[name], bool)
+            ):
+                raise _malformed(source, f"'{name}' is not a {kind.__name__}")
+        if not all(isinstance(label, str) for label in content["labels"]):
+            raise _malformed(source, "'labels' holds something that is not a string")
+        content["scores"] = _scores(content["scores"], source=source)
+        names = {each.name for each in fields(cls)}
+        return cls(**{name: value for name, value in content.items() if name in names})
+
+
+def read_record(path: str | Path) -> Record:
+    """The record inside a `.onnx` or `.safetensors` file.
+
+    Raises `BadInput` when the file is missing, damaged, of another kind, or carries no record.
+    """
+    path = Path(path)
+    readers = {".onnx": _onnx_metadata, ".safetensors": _safetensors_metadata}
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        raise BadInput(
+            f"{path} is neither a .onnx nor a .safetensors file",
+            hint="only these two carry a deepcanon record; export or train a model to get one",
+        )
+    try:
+        with path.open("rb") as file:
+            metadata = reader(file, path)
+    except FileNotFoundError as cause:
+        raise BadInput(f"{path} does not exist", hint="check the path of the model file") from cause
+    except OSError as cause:
+        reason = cause.strerror or str(cause)
+        raise BadInput(f"{path} cannot be read: {reason}", hint="check its permissions") from cause
+    if KEY not in metadata:
+        raise BadInput(
+            f"{path} carries no deepcanon record",
+            hint="use a file written by `deepcanon train` or `deepcanon export`",
+        )
+    return Record.from_json(metadata[KEY], source=str(path))
+
+
+def _plain(value: Any, *, where: str) -> Any:
+    """Tuples to lists, all the way down; what JSON has no word for is a programming error."""
+    if isinstance(value, dict):
+        return {str(key): _plain(each, where=f"{where}.{key}") for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(each, where=where) for each in value]
+    if value is None or isinstance(value, (str, bool, int)):
+        return value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"record: {where} is {value}, which JSON cannot hold")
+        return value
+    raise TypeError(f"record: {where} holds a {type(value).__name__}, which JSON cannot hold")
+
+
+def _scores(content: dict[str, Any], *, source: str) -> dict[str, float]:
+    scores: dict[str, float] = {}
+    for name, value in content.items():
+        if value is None:
+            scores[name] = math.nan
+        elif isinstance(value, (int, float)) and not isinstance(value, bool):
+            scores[name] = float(value)
+        else:
+            raise _malformed(source, f"the score '{name}' is not a number")
+    return scores
+
+
+def _malformed(source: str, why: str) -> BadInput:
+    return BadInput(
+        f"the deepcanon record in {source} cannot be read: {why}",
+        hint="the file is damaged or was edited; export or download it again",
+    )
+
+
+def _damaged(path: Path, kind: str, why: str) -> BadInput:
+    return BadInput(
+        f"{path} is not a whole {kind} file: {why}",
+        hint="it may be cut short or of another kind; export or download it again",
+    )
+
+
+def _safetensors_metadata(file: BinaryIO, path: Path) -> dict[str, str]:
+    """Layout: u64 little-endian length n, then n bytes of JSON, then the tensors."""
+    size = os.fstat(file.fileno()).st_size
+    length = int.from_bytes(file.read(8), "little")
+    if size < 8 or length > size - 8:
+        raise _damaged(path, "safetensors", "its header is longer than the file")
+    try:
+        header = json.loads(file.read(length))
+    except (ValueError, RecursionError) as cause:
+        raise _damaged(path, "safetensors", "its header is not JSON") from cause
+    metadata = header.get("__metadata__", {}) if isinstance(header, dict) else None
+    if not isinstance(metadata, dict):
+        raise _damaged(path, "safetensors", "its header is not a table")
+    return {key: value for key, value in metadata.items() if isinstance(value, str)}
+
+
+# onnx.proto: ModelProto.metadata_props = 14 (repeated), StringStringEntryProto key = 1, value = 2.
+_METADATA_PROPS = 14
+_VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
+
+
+def _onnx_metadata(file: BinaryIO, path: Path) -> dict[str, str]:
+    """Walk the top-level protobuf fields, seeking over the graph, and keep the metadata."""
+    size = os.fstat(file.fileno()).st_size
+    if size == 0:
+        raise _damaged(path, "ONNX", "it is empty")
+    metadata: dict[str, str] = {}
+    try:
+        for number, length in _protobuf_fields(file, size):
+            if number != _METADATA_PROPS:
+                file.seek(length, os.SEEK_CUR)
+                continue
+            key, value = _protobuf_pair(file, file.tell() + length)
+            metadata[key] = value
+    except (EOFError, UnicodeDecodeError, ValueError) as cause:
+        raise _damaged(path, "ONNX", str(cause)) from cause
+    return metadata
+
+
+def _protobuf_pair(file: BinaryIO, end: int) -> tuple[str, str]:
+    texts = {1: "", 2: ""}
+    for number, length in _protobuf_fields(file, end):
+        text = file.read(length)
+        if number in texts:
+            texts[number] = text.decode("utf-8")
+    return texts[1], texts[2]
+
+
+def _protobuf_fields(file: BinaryIO, end: int) -> Iterator[tuple[int, int]]:
+    """Yield (field number, byte length) of each length-delimited field; skip the others."""
+    while (here := file.tell()) < end:
+        tag = _varint(file)
+        number, kind = tag >> 3, tag & 7
+        if number == 0:
+            raise ValueError(f"no protobuf field at byte {here}")
+        if kind == _VARINT:
+            _varint(file)
+        elif kind in (_FIXED64, _FIXED32):
+            file.seek(8 if kind == _FIXED64 else 4, os.SEEK_CUR)
+        elif kind == _LENGTH:
+            length = _varint(file)
+            if length > end - file.tell():
+                raise EOFError(f"the field at byte {here} runs past the end")
+            yield number, length
+        else:
+            raise ValueError(f"no protobuf field at byte {here}")
+    if file.tell() != end:
+        raise EOFError("its last field runs past the end")
+
+
+def _varint(file: BinaryIO) -> int:
+    value = 0
+    for shift in range(0, 70, 7):
+        byte = file.read(1)
+        if not byte:
+            raise EOFError("it ends inside a number")
+        value |= (byte[0] & 0x7F) << shift
+        if byte[0] < 0x80:
+            return value
+    raise ValueError("a number of more than ten bytes")
