@@ -1,0 +1,133 @@
+"""The way in: from the words of the command line to one function of one module.
+
+`deepcanon --help` is answered from the table below and imports nothing; a command imports its own
+module and no other. The value behind a table entry is a click command, or a typed function or app
+that typer makes a command of.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, NamedTuple
+
+from deepcanon.cli.output import run
+from deepcanon.core.errors import BadInput
+
+__all__ = ["COMMANDS", "Entry", "load", "main"]
+
+
+class Entry(NamedTuple):
+    """Where a command lives, and its line in `deepcanon --help`."""
+
+    module: str
+    function: str
+    help: str
+
+
+# A name may have two words; the longest that fits is taken, so `stylize sheet` comes before
+# `stylize` with a photograph called "sheet" (write ./sheet for that).
+COMMANDS = {
+    "stylize": Entry("stylize", "stylize", "repaint photographs in the style of a painting"),
+    "stylize sheet": Entry("stylize", "sheet", "one photograph in every style, on one page"),
+    "demo": Entry("demo", "demo", "repaint the sample photograph in every shipped style"),
+    "list": Entry("list", "list_", "the networks in the catalogue"),
+    "describe": Entry("describe", "describe", "a network: its paper, variants and layers"),
+    "train": Entry("train", "train", "train a recipe on your own data"),
+    "recipes": Entry("recipes", "recipes", "the recipes, and one of them as YAML to copy"),
+    "evaluate": Entry("evaluate", "evaluate", "measure a trained network"),
+    "export": Entry("export", "export", "write a checked .onnx file"),
+    "reproduce": Entry("reproduce", "reproduce", "measure a table or figure again"),
+}
+
+_HELP = """\
+usage: deepcanon COMMAND [ARGUMENTS]
+
+The deep-learning canon as one toolkit: faithful to the papers, and fast on a plain CPU.
+
+commands:
+{commands}
+
+with any command:
+  --help           its options, and an example
+  --debug          show where an error came from
+  --offline        never use the network
+
+deepcanon --version prints the version
+
+examples:
+  deepcanon demo
+  deepcanon stylize photo.jpg --style great-wave
+  deepcanon stylize sheet photo.jpg -o sheet.jpg"""
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code: 0, 1 failed, 2 bad input, 130 interrupted."""
+    words = list(sys.argv[1:] if words is None else words)
+    words, debug = _take(words, "--debug")
+    words, offline = _take(words, "--offline")
+    return run(lambda: _dispatch(words, offline=offline), debug=debug)
+
+
+def load(name: str) -> Any:
+    """Import the module of a command and return the command: it has `make_context` and `invoke`."""
+    entry = COMMANDS[name]
+    found = getattr(import_module(f"deepcanon.cli.{entry.module}"), entry.function)
+    if hasattr(found, "make_context"):
+        return found
+    import typer
+    from typer.main import get_command
+
+    if isinstance(found, typer.Typer):
+        return get_command(found)
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    app.command(name)(found)
+    return get_command(app)
+
+
+def _dispatch(words: list[str], *, offline: bool) -> int:
+    if not words or words[0] in ("-h", "--help"):
+        print(_help())
+        return 0
+    if words[0] == "--version":
+        from deepcanon import __version__
+
+        print(f"deepcanon {__version__}")
+        return 0
+    name = next((" ".join(words[:n]) for n in (2, 1) if " ".join(words[:n]) in COMMANDS), None)
+    if name is None:
+        raise _unknown(words[0])
+    if offline:
+        from deepcanon.core.assets import set_offline
+
+        set_offline(True)
+    command = load(name)
+    rest = words[len(name.split()) :]
+    with command.make_context(f"deepcanon {name}", rest) as context:
+        code = command.invoke(context)
+    return code if isinstance(code, int) else 0
+
+
+def _help() -> str:
+    lines = [f"  {name:<16} {entry.help}" for name, entry in COMMANDS.items()]
+    return _HELP.format(commands="\n".join(lines))
+
+
+def _take(words: list[str], switch: str) -> tuple[list[str], bool]:
+    """Take a switch that stands anywhere before `--` out of the words."""
+    end = words.index("--") if "--" in words else len(words)
+    kept = [word for word in words[:end] if word != switch]
+    return kept + words[end:], len(kept) < end
+
+
+def _unknown(word: str) -> BadInput:
+    from difflib import get_close_matches
+
+    if word.startswith("-"):
+        return BadInput(
+            f"{word} stands before a command", hint="deepcanon --help lists the commands"
+        )
+    near = get_close_matches(word, COMMANDS, n=3)
+    hint = f"did you mean: {', '.join(near)}" if near else "deepcanon --help lists the commands"
+    return BadInput(f"there is no command '{word}'", hint=hint)

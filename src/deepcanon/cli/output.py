@@ -1,0 +1,162 @@
+"""All that a command says: JSON for machines, a bar and a table for people, errors in two lines.
+
+Results go to standard output, everything else to standard error, so `deepcanon … | next` works.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from deepcanon.core.errors import DeepcanonError, Failed
+
+__all__ = ["note", "print_error", "print_json", "print_table", "progress", "run"]
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+
+def print_json(content: object) -> None:
+    """Print one JSON document to standard output; what is not finite becomes null."""
+    import json
+
+    print(json.dumps(_finite(content), indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def print_table(rows: Sequence[Sequence[object]], *, head: Sequence[str] = ()) -> None:
+    """Print rows in aligned columns to standard output; numbers are set flush right."""
+    lines = [[str(cell) for cell in row] for row in ([head] if head else []) + list(rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    right = [
+        all(isinstance(cell, (int, float)) for cell in column) for column in zip(*rows, strict=True)
+    ]
+    for line in lines:
+        cells = [
+            cell.rjust(width) if flush else cell.ljust(width)
+            for cell, width, flush in zip(line, widths, right, strict=True)
+        ]
+        print("  ".join(cells).rstrip())
+
+
+def note(text: str) -> None:
+    """Print one line for people to standard error."""
+    print(_one_line(text), file=sys.stderr, flush=True)
+
+
+def print_error(error: DeepcanonError) -> None:
+    """Print the two lines of an error to standard error."""
+    note(f"error: {error.message}")
+    note(f"hint: {error.hint}")
+
+
+@contextmanager
+def progress(label: str, *, total: int, quiet: bool) -> Iterator[Callable[[str], None]]:
+    """Show a bar on standard error, and yield what moves it on by one: `advance("loss 3.2")`.
+
+    No bar when quiet, when there is one step only, or when standard error is not a terminal.
+    """
+    if quiet or total < 2 or not sys.stderr.isatty():
+        yield lambda detail: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as Remaining
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        Remaining(),
+        TextColumn("{task.fields[detail]}", markup=False),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(label, total=total, detail="")
+        yield lambda detail: bar.update(task, advance=1, detail=detail)
+
+
+def run(call: Callable[[], int], *, debug: bool) -> int:
+    """Call a command; turn whatever it raises into two lines and an exit code.
+
+    `debug` lets the exception through, traceback and all.
+    """
+    _accept_any_name()
+    try:
+        code = call()
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        note("error: interrupted")
+        note("hint: what was finished is kept, and nothing half-written is left behind")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`): not an error worth a word.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except DeepcanonError as error:
+        if debug:
+            raise
+        print_error(error)
+        return error.exit_code
+    except Exception as error:
+        if (code_of_exit := _exit_code(error)) is not None:
+            return code_of_exit
+        if debug:
+            raise
+        usage = _usage_error(error)
+        if usage is not None:
+            note(usage[0])
+            note(usage[1])
+            return 2
+        print_error(_unexpected(error))
+        return Failed.exit_code
+
+
+def _exit_code(error: Exception) -> int | None:
+    """The code of click's and typer's own `Exit`, with which `--help` ends."""
+    code = getattr(error, "exit_code", None)
+    return code if type(error).__name__ == "Exit" and isinstance(code, int) else None
+
+
+def _usage_error(error: Exception) -> tuple[str, str] | None:
+    """The two lines for click's and typer's own complaints about options and arguments."""
+    message = getattr(error, "format_message", None)
+    if not callable(message):
+        return None
+    text = str(message()).strip().rstrip(".")
+    text = text[:1].lower() + text[1:]
+    path = getattr(getattr(error, "ctx", None), "command_path", "deepcanon")
+    return f"error: {text}", f"hint: {path} --help shows the options and an example"
+
+
+def _unexpected(error: Exception) -> DeepcanonError:
+    if isinstance(error, MemoryError):
+        return Failed("there is not enough memory", hint="make the picture smaller: --max-size")
+    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return Failed(
+        f"deepcanon itself failed: {text}",
+        hint="the same command with --debug shows where; please report it",
+    )
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split("\n"))
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {str(key): _finite(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [_finite(value) for value in content]
+    if isinstance(content, float) and content - content != 0:
+        return None
+    return content
+
+
+def _accept_any_name() -> None:
+    """File names need not be valid text; printing one must not fail."""
+    with suppress(AttributeError, ValueError):
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
