@@ -4,8 +4,6 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-PHOTO  ?= src/deepcanon/assets/sample.jpg
-OUT    ?= out
 
 USE   := $(VENV)/.use-half
 MAKE_ := $(VENV)/.make-half
@@ -20,8 +18,8 @@ DOCS  := $(VENV)/.docs
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-demo: $(USE) ## repaint a sample photograph in every shipped style (PHOTO=my.jpg OUT=out)
-	$(BIN)/deepcanon stylize sheet $(PHOTO) -o $(OUT)
+demo: $(USE) ## repaint a sample photograph in every shipped style, into out/
+	$(BIN)/deepcanon demo
 
 test: lint ## lint, types and tests (offline, no data needed)
 	$(BIN)/pytest -m "not slow"
