@@ -23,13 +23,13 @@ class DeepcanonError(Exception):
         return _rebuild, (type(self), self.message, self.hint)
 
 
-class BadInput(DeepcanonError):
+class BadInput(DeepcanonError):  # noqa: N818 - read as `raise BadInput(...)`
     """Anything the user can mend: a wrong name, path, value or file."""
 
     exit_code = 2
 
 
-class Failed(DeepcanonError):
+class Failed(DeepcanonError):  # noqa: N818 - as above
     """It was not the user: a full disk, no network, a damaged installation."""
 
     exit_code = 1

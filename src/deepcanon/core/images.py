@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import glob
 import io
 import os
 import re
 import sys
-import uuid
 import warnings
 from collections.abc import Iterable
-from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -20,7 +16,18 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from deepcanon.core.errors import BadInput, DeepcanonError, Failed
+from deepcanon.core.atomic import cannot_write, write_whole
+from deepcanon.core.errors import BadInput
+from deepcanon.core.picture import (
+    MAX_PIXELS,
+    MIN_SIDE,
+    Picture,
+    Pixels,
+    check_size,
+    from_array,
+    from_image,
+    too_large,
+)
 
 __all__ = [
     "MAX_BYTES",
@@ -36,30 +43,18 @@ __all__ = [
     "save",
 ]
 
-MAX_PIXELS = 100_000_000
 MAX_BYTES = 500_000_000
-MIN_SIDE = 16
 
-Pixels = npt.NDArray[np.uint8]
 Source = str | Path | bytes | BinaryIO | Image.Image | npt.NDArray[Any]
 
 # What Pillow may try. The rest of its list is obscure, and some of it (EPS) starts programs.
 _READABLE = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "JPEG2000", "TGA", "ICO")
-_JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
-_OTHERS = (
-    ".png",
-    ".webp",
-    ".tif",
-    ".tiff",
-    ".bmp",
-    ".gif",
-    ".ppm",
-    ".pgm",
-    ".avif",
-    ".jp2",
-    ".tga",
-)
-SUFFIXES = frozenset(_JPEG + _OTHERS)
+# fmt: off
+SUFFIXES = frozenset({
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm",
+    ".pgm", ".avif", ".jp2", ".tga",
+})
+# fmt: on
 _WRITABLE = {
     ".png": "PNG",
     ".jpg": "JPEG",
@@ -71,27 +66,6 @@ _WRITABLE = {
 }
 _HAS_ALPHA = {"PNG", "WEBP", "TIFF"}
 _HAS_ICC = {"PNG", "JPEG", "WEBP", "TIFF"}
-_ORIENTATION = 0x0112
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-
-
-@dataclass
-class Picture:
-    """`pixels` uint8 [h, w, 3] RGB, upright; `alpha` uint8 [h, w] or None; `icc` describes RGB."""
-
-    pixels: Pixels
-    alpha: Pixels | None
-    icc: bytes | None
-    name: str
-    format: str
 
 
 def load(source: Source, *, max_side: int | None = None) -> Picture:
@@ -101,11 +75,12 @@ def load(source: Source, *, max_side: int | None = None) -> Picture:
     enlarges. Raises `BadInput` for what is missing, damaged, too small or too large.
     """
     if isinstance(source, np.ndarray):
-        picture = _from_array(source)
-        _check_size(picture.pixels.shape[1], picture.pixels.shape[0], picture.name)
+        picture = from_array(source, name="array")
+        check_size(picture.pixels.shape[1], picture.pixels.shape[0], name=picture.name)
     elif isinstance(source, Image.Image):
         name = Path(getattr(source, "filename", "") or "picture").name
-        picture = _decode(source, name=name, max_side=max_side)
+        check_size(source.width, source.height, name=name)
+        picture = _decode(source, name=name)
     elif isinstance(source, (bytes, bytearray)):
         picture = _read(io.BytesIO(source), size=len(source), name="picture", max_side=max_side)
     elif isinstance(source, (str, Path)):
@@ -133,16 +108,16 @@ def save(
     to_stdout = str(path) == "-"
     target = Path(path)
     kind = "PNG" if to_stdout else _format_for(target)
-    image = _compose(pixels, alpha, kind)
-    options = _options(kind, icc=icc, quality=quality)
+    encoded = _encode(pixels, alpha, kind, icc=icc, quality=quality, name=str(path))
+    if not to_stdout:
+        with write_whole(target) as file:
+            file.write(encoded)
+        return
     try:
-        if to_stdout:
-            image.save(sys.stdout.buffer, format=kind, **options)
-            sys.stdout.buffer.flush()
-        else:
-            _write_whole(image, target, kind, options)
+        sys.stdout.buffer.write(encoded)
+        sys.stdout.buffer.flush()
     except OSError as cause:
-        raise _cannot_write("standard output" if to_stdout else str(target), cause) from cause
+        raise cannot_write("standard output", cause) from cause
 
 
 def resize(
@@ -272,120 +247,27 @@ def _read(file: BinaryIO, *, size: int, name: str, max_side: int | None) -> Pict
         raise BadInput(f"{name} is not a picture that can be read", hint=_kinds()) from cause
     except Image.DecompressionBombError as cause:
         count = re.search(r"[0-9]+", str(cause))
-        raise _too_large(name, int(count[0]) if count else None) from cause
-    except Exception as cause:  # a decoder meets a damaged header with any of a dozen kinds
+        raise too_large(name, int(count[0]) if count else None) from cause
+    except MemoryError:
+        raise
+    except Exception as cause:  # a damaged header makes Pillow raise any of a dozen kinds
         raise _damaged(name, cause) from cause
     with image:
-        return _decode(image, name=name, max_side=max_side)
-
-
-def _decode(image: Image.Image, *, name: str, max_side: int | None) -> Picture:
-    _check_size(image.width, image.height, name)
-    form = {"MPO": "JPEG"}.get(image.format or "", image.format or "")
-    try:
+        check_size(image.width, image.height, name=name)
         if max_side is not None:
             # A JPEG decodes at 1/2, 1/4, 1/8 for a fraction of the cost; twice the wanted size
             # is kept so that the antialiased resize still decides the look.
             image.draft(None, (2 * max_side, 2 * max_side))
-        image.load()
-        icc = image.info.get("icc_profile")
-        pixels, alpha, icc = _to_rgb(image, icc)
-        turn = _UPRIGHT.get(_orientation(image))
-    except DeepcanonError:
-        raise
-    except Exception as cause:  # as above
-        raise _damaged(name, cause) from cause
-    if turn is not None:
-        pixels = np.asarray(Image.fromarray(pixels).transpose(turn))
-        alpha = None if alpha is None else np.asarray(Image.fromarray(alpha).transpose(turn))
-    return Picture(pixels=pixels, alpha=alpha, icc=icc, name=name, format=form)
+        return _decode(image, name=name)
 
 
-def _orientation(image: Image.Image) -> int:
-    # Broken EXIF is common and no reason to refuse the picture.
-    with suppress(Exception):
-        return int(image.getexif().get(_ORIENTATION, 1))
-    return 1
-
-
-def _to_rgb(image: Image.Image, icc: bytes | None) -> tuple[Pixels, Pixels | None, bytes | None]:
-    """Plain RGB, the alpha plane if there is one, and the profile if it describes RGB."""
-    mode = image.mode
-    if mode in ("I", "F") or mode.startswith("I;16"):
-        grey = _to_eight_bits(np.asarray(image))
-        return np.repeat(grey[..., None], 3, axis=2), None, None
-    if mode in ("CMYK", "LAB"):
-        return np.asarray(_through_profile(image, icc)), None, None
-    if icc is not None and icc[16:20] != b"RGB ":
-        icc = None
-    if mode == "La":
-        image = image.convert("LA")
-    if image.has_transparency_data:
-        rgba = np.asarray(image.convert("RGBA"))
-        return np.ascontiguousarray(rgba[..., :3]), np.ascontiguousarray(rgba[..., 3]), icc
-    return np.asarray(image.convert("RGB")), None, icc
-
-
-def _to_eight_bits(values: npt.NDArray[Any]) -> Pixels:
-    """Greys of 16 or 32 bits, or floats: the white point is the smallest usual one that fits."""
-    finite = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-    top = float(finite.max(initial=0.0))
-    if values.dtype.kind == "f":
-        white = next((each for each in (1.0, 255.0, 65535.0) if top <= each), top)
-    else:
-        white = 65535.0 if top <= 65535 else 2.0**31 - 1
-    scaled: Pixels = np.rint(np.clip(finite / white, 0, 1) * 255).astype(np.uint8)
-    return scaled
-
-
-def _through_profile(image: Image.Image, icc: bytes | None) -> Image.Image:
-    """CMYK and Lab to sRGB, with the file's own profile when it has one that fits."""
-    from PIL import ImageCms
-
-    srgb = ImageCms.createProfile("sRGB")
-    if image.mode == "LAB":
-        source: Any = ImageCms.createProfile("LAB")
-    elif icc is not None and icc[16:20] == b"CMYK":
-        source = io.BytesIO(icc)
-    else:
-        return image.convert("RGB")
+def _decode(image: Image.Image, *, name: str) -> Picture:
     try:
-        converted = ImageCms.profileToProfile(image, source, srgb, outputMode="RGB")
-    except (ImageCms.PyCMSError, OSError):
-        return image.convert("RGB")
-    assert converted is not None
-    return converted
-
-
-def _from_array(array: npt.NDArray[Any]) -> Picture:
-    if array.ndim == 3 and array.shape[2] == 1:
-        array = array[..., 0]
-    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
-        raise BadInput(
-            f"an array of shape {array.shape} is not a picture",
-            hint="give [h, w], [h, w, 3] or [h, w, 4]",
-        )
-    if array.dtype.kind == "f":
-        if not (
-            np.isfinite(array).all() and array.min(initial=0) >= 0 and array.max(initial=0) <= 1
-        ):
-            raise BadInput(
-                "an array of floats holds values outside 0..1 (or NaN)",
-                hint="scale it to 0..1, or give uint8",
-            )
-        array = np.rint(array * 255).astype(np.uint8)
-    elif array.dtype == np.uint16:
-        array = np.rint(array / 257).astype(np.uint8)
-    elif array.dtype != np.uint8:
-        raise BadInput(
-            f"an array of {array.dtype} is not a picture",
-            hint="give uint8, uint16, or floats in 0..1",
-        )
-    if array.ndim == 2:
-        array = np.repeat(array[..., None], 3, axis=2)
-    alpha = np.ascontiguousarray(array[..., 3]) if array.shape[2] == 4 else None
-    pixels = np.ascontiguousarray(array[..., :3])
-    return Picture(pixels=pixels, alpha=alpha, icc=None, name="array", format="")
+        return from_image(image, name=name)
+    except MemoryError:
+        raise
+    except Exception as cause:  # damaged data makes Pillow's decoders raise any of a dozen kinds
+        raise _damaged(name, cause) from cause
 
 
 def _shrink(picture: Picture, max_side: int | None) -> Picture:
@@ -403,24 +285,6 @@ def _shrink(picture: Picture, max_side: int | None) -> Picture:
     if picture.alpha is not None:
         picture.alpha = resize(picture.alpha, long_side=max_side)
     return picture
-
-
-def _check_size(width: int, height: int, name: str) -> None:
-    if min(width, height) < MIN_SIDE:
-        raise BadInput(
-            f"{name} is {width}x{height} pixels; the smallest is {MIN_SIDE}x{MIN_SIDE}",
-            hint="use a larger picture",
-        )
-    if width * height > MAX_PIXELS:
-        raise _too_large(name, width * height)
-
-
-def _too_large(name: str, count: int | None) -> BadInput:
-    size = "too many" if count is None else f"{count / 1e6:,.0f} million"
-    return BadInput(
-        f"{name} has {size} pixels; the most is {MAX_PIXELS / 1e6:.0f} million",
-        hint="shrink the picture first",
-    )
 
 
 def _damaged(name: str, cause: Exception) -> BadInput:
@@ -441,15 +305,32 @@ def _format_for(path: Path) -> str:
     return kind
 
 
-def _compose(pixels: Pixels, alpha: Pixels | None, kind: str) -> Image.Image:
-    if alpha is None:
-        return Image.fromarray(pixels)
-    image = Image.fromarray(np.dstack([pixels, alpha]))
-    if kind in _HAS_ALPHA:
-        return image
-    # The colours under transparent pixels are arbitrary: white is what a viewer would show.
-    white = Image.new("RGBA", image.size, (255, 255, 255, 255))
-    return Image.alpha_composite(white, image).convert("RGB")
+def _encode(
+    pixels: Pixels,
+    alpha: Pixels | None,
+    kind: str,
+    *,
+    icc: bytes | None,
+    quality: int,
+    name: str,
+) -> memoryview:
+    image = Image.fromarray(pixels)
+    if alpha is not None:
+        image.putalpha(Image.fromarray(alpha))
+        if kind not in _HAS_ALPHA:
+            # The colours under transparent pixels are arbitrary; white is what a viewer shows.
+            white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+            image = Image.alpha_composite(white, image).convert("RGB")
+    # Encoded in memory first: what fails here is the format, what fails later is the disk.
+    buffer = io.BytesIO()
+    try:
+        image.save(buffer, format=kind, **_options(kind, icc=icc, quality=quality))
+    except (OSError, ValueError) as cause:
+        raise BadInput(
+            f"{name}: {image.width}x{image.height} pixels cannot be written as {kind}: {cause}",
+            hint="write a .png instead, or a smaller picture",
+        ) from cause
+    return buffer.getbuffer()
 
 
 def _options(kind: str, *, icc: bytes | None, quality: int) -> dict[str, Any]:
@@ -463,38 +344,3 @@ def _options(kind: str, *, icc: bytes | None, quality: int) -> dict[str, Any]:
     if icc is not None and kind in _HAS_ICC:
         options["icc_profile"] = icc
     return options
-
-
-def _write_whole(image: Image.Image, target: Path, kind: str, options: dict[str, Any]) -> None:
-    # Through a link, the file it leads to is replaced, not the link.
-    target = Path(os.path.realpath(target))
-    if target.exists() and not target.is_file():
-        with target.open("wb") as file:  # a device or a pipe cannot be renamed onto
-            image.save(file, format=kind, **options)
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
-    try:
-        with partial.open("xb") as file:
-            image.save(file, format=kind, **options)
-        if target.exists():
-            partial.chmod(target.stat().st_mode & 0o7777)
-        os.replace(partial, target)
-    except BaseException:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise
-
-
-def _cannot_write(name: str, cause: OSError) -> DeepcanonError:
-    if cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return Failed(
-            f"{name} could not be written: the disk is full",
-            hint="free some space or write elsewhere; nothing was left behind",
-        )
-    if isinstance(cause, IsADirectoryError):
-        return BadInput(f"{name} is a folder", hint="name a file in it")
-    return BadInput(
-        f"{name} cannot be written: {cause.strerror or cause}",
-        hint="choose a folder you may write to",
-    )

@@ -10,12 +10,12 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from deepcanon.core.errors import BadInput
+from deepcanon.core.onnx_file import open_onnx
 
 __all__ = ["FORMAT", "KEY", "Record", "read_record"]
 
@@ -116,21 +116,16 @@ def read_record(path: str | Path) -> Record:
     Raises `BadInput` when the file is missing, damaged, of another kind, or carries no record.
     """
     path = Path(path)
-    readers = {".onnx": _onnx_metadata, ".safetensors": _safetensors_metadata}
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
+    suffix = path.suffix.lower()
+    if suffix == ".onnx":
+        metadata = open_onnx(path).metadata()
+    elif suffix == ".safetensors":
+        metadata = _safetensors_metadata(path)
+    else:
         raise BadInput(
             f"{path} is neither a .onnx nor a .safetensors file",
             hint="only these two carry a deepcanon record; export or train a model to get one",
         )
-    try:
-        with path.open("rb") as file:
-            metadata = reader(file, path)
-    except FileNotFoundError as cause:
-        raise BadInput(f"{path} does not exist", hint="check the path of the model file") from cause
-    except OSError as cause:
-        reason = cause.strerror or str(cause)
-        raise BadInput(f"{path} cannot be read: {reason}", hint="check its permissions") from cause
     if KEY not in metadata:
         raise BadInput(
             f"{path} carries no deepcanon record",
@@ -173,90 +168,32 @@ def _malformed(source: str, why: str) -> BadInput:
     )
 
 
-def _damaged(path: Path, kind: str, why: str) -> BadInput:
-    return BadInput(
-        f"{path} is not a whole {kind} file: {why}",
-        hint="it may be cut short or of another kind; export or download it again",
-    )
-
-
-def _safetensors_metadata(file: BinaryIO, path: Path) -> dict[str, str]:
+def _safetensors_metadata(path: Path) -> dict[str, str]:
     """Layout: u64 little-endian length n, then n bytes of JSON, then the tensors."""
-    size = os.fstat(file.fileno()).st_size
-    length = int.from_bytes(file.read(8), "little")
-    if size < 8 or length > size - 8:
-        raise _damaged(path, "safetensors", "its header is longer than the file")
     try:
-        header = json.loads(file.read(length))
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            length = int.from_bytes(file.read(8), "little")
+            if size < 8 or length > size - 8:
+                raise _damaged(path, "its header is longer than the file")
+            text = file.read(length)
+    except FileNotFoundError as cause:
+        raise BadInput(f"{path} does not exist", hint="check the path of the model file") from cause
+    except OSError as cause:
+        reason = cause.strerror or str(cause)
+        raise BadInput(f"{path} cannot be read: {reason}", hint="check its permissions") from cause
+    try:
+        header = json.loads(text)
     except (ValueError, RecursionError) as cause:
-        raise _damaged(path, "safetensors", "its header is not JSON") from cause
+        raise _damaged(path, "its header is not JSON") from cause
     metadata = header.get("__metadata__", {}) if isinstance(header, dict) else None
     if not isinstance(metadata, dict):
-        raise _damaged(path, "safetensors", "its header is not a table")
+        raise _damaged(path, "its header is not a table")
     return {key: value for key, value in metadata.items() if isinstance(value, str)}
 
 
-# onnx.proto: ModelProto.metadata_props = 14 (repeated), StringStringEntryProto key = 1, value = 2.
-_METADATA_PROPS = 14
-_VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
-
-
-def _onnx_metadata(file: BinaryIO, path: Path) -> dict[str, str]:
-    """Walk the top-level protobuf fields, seeking over the graph, and keep the metadata."""
-    size = os.fstat(file.fileno()).st_size
-    if size == 0:
-        raise _damaged(path, "ONNX", "it is empty")
-    metadata: dict[str, str] = {}
-    try:
-        for number, length in _protobuf_fields(file, size):
-            if number != _METADATA_PROPS:
-                file.seek(length, os.SEEK_CUR)
-                continue
-            key, value = _protobuf_pair(file, file.tell() + length)
-            metadata[key] = value
-    except (EOFError, UnicodeDecodeError, ValueError) as cause:
-        raise _damaged(path, "ONNX", str(cause)) from cause
-    return metadata
-
-
-def _protobuf_pair(file: BinaryIO, end: int) -> tuple[str, str]:
-    texts = {1: "", 2: ""}
-    for number, length in _protobuf_fields(file, end):
-        text = file.read(length)
-        if number in texts:
-            texts[number] = text.decode("utf-8")
-    return texts[1], texts[2]
-
-
-def _protobuf_fields(file: BinaryIO, end: int) -> Iterator[tuple[int, int]]:
-    """Yield (field number, byte length) of each length-delimited field; skip the others."""
-    while (here := file.tell()) < end:
-        tag = _varint(file)
-        number, kind = tag >> 3, tag & 7
-        if number == 0:
-            raise ValueError(f"no protobuf field at byte {here}")
-        if kind == _VARINT:
-            _varint(file)
-        elif kind in (_FIXED64, _FIXED32):
-            file.seek(8 if kind == _FIXED64 else 4, os.SEEK_CUR)
-        elif kind == _LENGTH:
-            length = _varint(file)
-            if length > end - file.tell():
-                raise EOFError(f"the field at byte {here} runs past the end")
-            yield number, length
-        else:
-            raise ValueError(f"no protobuf field at byte {here}")
-    if file.tell() != end:
-        raise EOFError("its last field runs past the end")
-
-
-def _varint(file: BinaryIO) -> int:
-    value = 0
-    for shift in range(0, 70, 7):
-        byte = file.read(1)
-        if not byte:
-            raise EOFError("it ends inside a number")
-        value |= (byte[0] & 0x7F) << shift
-        if byte[0] < 0x80:
-            return value
-    raise ValueError("a number of more than ten bytes")
+def _damaged(path: Path, why: str) -> BadInput:
+    return BadInput(
+        f"{path} is not a whole safetensors file: {why}",
+        hint="it may be cut short or of another kind; export or download it again",
+    )
