@@ -1,0 +1,303 @@
+"""One interface over OpenVINO, ONNX Runtime and torch; the fastest that is installed is chosen.
+
+Each engine is imported when a session of it opens, and never two of them: a process that repaints
+one picture spends as long on imports as on the picture.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import threading
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from deepcanon.core.errors import BadInput, Failed, MissingExtra
+from deepcanon.core.onnx_file import OnnxFile, open_onnx
+from deepcanon.core.record import Record, read_record
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["ENGINES", "Session", "available", "open_session"]
+
+Array = npt.NDArray[Any]
+Feeds = Mapping[str, Array]
+
+ENGINES = ("openvino", "onnxruntime", "torch")  # fastest first
+_INSTALL = {"openvino": "fast", "torch": "train"}
+
+
+class Session(Protocol):
+    """A network ready to run.
+
+    For a bare torch module `record` is None, and `outputs` is empty until it has run.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    record: Record | None
+
+    def run(self, feeds: Feeds) -> dict[str, Array]:
+        """All outputs by name. Raises `ValueError` when the feeds are not the inputs."""
+        ...
+
+
+def available() -> list[str]:
+    """The engines that are installed, fastest first; nothing is imported to find out."""
+    return [name for name in ENGINES if find_spec(name) is not None]
+
+
+def open_session(
+    model: Path | nn.Module, *, engine: str = "auto", threads: int | None = None
+) -> Session:
+    """Open a `.onnx` file that carries our record, or (with torch) a module, put into eval mode.
+
+    A module's inputs are the parameters of its forward; its output is named "output", or
+    "output_0" and on when it returns several, or by its own keys when it returns a dict. `threads` None leaves the number to the engine. Raises `BadInput` for an engine that is
+    unknown, not installed or cannot run this model; for a file that is missing, damaged, without a
+    record or with weights that are not finite; and for `threads` below 1.
+    """
+    if threads is not None and threads < 1:
+        raise BadInput(f"{threads} threads cannot compute anything", hint="give 1 or more")
+    _check_engine(engine)
+    if not isinstance(model, (str, Path)):
+        if engine not in ("auto", "torch"):
+            raise BadInput(
+                f"{engine} runs .onnx files, and this is a torch module",
+                hint="export it first, or choose the engine torch",
+            )
+        return _of_module(model, threads=threads)
+    path = Path(model)
+    record = _checked(path)
+    chosen = available()[0] if engine == "auto" else engine
+    return _OPENERS[chosen](path, record, threads)
+
+
+def _check_engine(engine: str) -> None:
+    installed = available()
+    if engine not in ("auto", *ENGINES):
+        raise BadInput(
+            f"no engine is named '{engine}'", hint=f"installed: auto, {', '.join(installed)}"
+        )
+    if engine != "auto" and engine not in installed:
+        how = f'pip install "deepcanon[{_INSTALL[engine]}]"' if engine in _INSTALL else ""
+        raise BadInput(
+            f"the engine {engine} is not installed",
+            hint=f"installed: auto, {', '.join(installed)}" + (f"; {how}" if how else ""),
+        )
+    if not installed:
+        raise Failed("no engine is installed", hint="pip install onnxruntime")
+
+
+def _checked(path: Path) -> Record:
+    if path.suffix.lower() != ".onnx":
+        raise BadInput(
+            f"{path} is not a .onnx file", hint="`deepcanon export` makes one from a checkpoint"
+        )
+    record = read_record(path)
+    for name, values in open_onnx(path).weights():
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise BadInput(
+                f"{path} holds a weight that is not a finite number, in {name}",
+                hint="its training diverged or the file is damaged; export or download it again",
+            )
+    return record
+
+
+def _usable_threads() -> int:
+    """0 (the engine decides) unless this process may use only a part of the machine."""
+    if not hasattr(os, "sched_getaffinity"):
+        return 0
+    allowed = len(os.sched_getaffinity(0))
+    return allowed if allowed < (os.cpu_count() or allowed) else 0
+
+
+class _Running:
+    """What the engines share: names, the check of the feeds, the error of a failed run."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        inputs: tuple[str, ...],
+        outputs: tuple[str, ...],
+        record: Record | None,
+        compute: Callable[[Feeds], dict[str, Array]],
+    ) -> None:
+        self.name = name
+        self.inputs = inputs
+        self.outputs = outputs
+        self.record = record
+        self._compute = compute
+
+    def run(self, feeds: Feeds) -> dict[str, Array]:
+        if set(feeds) != set(self.inputs):
+            raise ValueError(f"the inputs are {self.inputs}, the feeds {tuple(feeds)}")
+        try:
+            return self._compute(feeds)
+        except Exception as cause:  # each engine has kinds of its own
+            shapes = ", ".join(f"{key} {value.shape}" for key, value in feeds.items())
+            raise Failed(
+                f"{self.name} could not run on {shapes}: {_first_line(cause)}",
+                hint="try a smaller picture or another engine",
+            ) from cause
+
+
+def _open_onnxruntime(path: Path, record: Record, threads: int | None) -> Session:
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads or _usable_threads()
+    options.inter_op_num_threads = 1
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.log_severity_level = 3
+    try:
+        session = ort.InferenceSession(
+            str(path), sess_options=options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as cause:  # its kinds are private
+        raise _cannot_open(path, "onnxruntime", cause) from cause
+    outputs = tuple(each.name for each in session.get_outputs())
+
+    def compute(feeds: Feeds) -> dict[str, Array]:
+        return dict(zip(outputs, session.run(list(outputs), dict(feeds)), strict=True))
+
+    return _Running(
+        "onnxruntime",
+        inputs=tuple(each.name for each in session.get_inputs()),
+        outputs=outputs,
+        record=record,
+        compute=compute,
+    )
+
+
+def _open_openvino(path: Path, record: Record, threads: int | None) -> Session:
+    import openvino as ov
+
+    # No precision is asked for: OpenVINO takes bf16 where the processor has it. And no model
+    # cache (its default): it would write to the user's disk unasked.
+    settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
+    if count := threads or _usable_threads():
+        settings["INFERENCE_NUM_THREADS"] = count
+    try:
+        compiled = ov.Core().compile_model(str(path), "CPU", settings)
+    except Exception as cause:  # as above
+        raise _cannot_open(path, "openvino", cause) from cause
+    inputs = tuple(each.get_any_name() for each in compiled.inputs)
+    outputs = tuple(each.get_any_name() for each in compiled.outputs)
+    request = compiled.create_infer_request()
+    lock = threading.Lock()  # one request holds one set of inputs
+
+    def compute(feeds: Feeds) -> dict[str, Array]:
+        arrays = {name: np.ascontiguousarray(value) for name, value in feeds.items()}
+        with lock:
+            # Inputs are used where they lie; outputs are copied, the next run reuses their place.
+            results = request.infer(arrays, share_inputs=True, share_outputs=False)
+            return {name: results[name] for name in outputs}
+
+    return _Running("openvino", inputs=inputs, outputs=outputs, record=record, compute=compute)
+
+
+def _open_torch(path: Path, record: Record, threads: int | None) -> Session:
+    """Rebuild the module that the record names and give it the weights of the file."""
+    from deepcanon.core.catalog import create_model
+
+    file = open_onnx(path)
+    module = create_model(record.model, variant=record.variant, **record.config)
+    # A network that is exported inside a wrapper (bytes in, bytes out) says so by `exportable()`.
+    wrap = getattr(module, "exportable", None)
+    if wrap is not None:
+        module = wrap()
+    _copy_weights(file, module, path)
+    outputs = tuple(file.outputs())
+    inputs = tuple(file.inputs())
+    return _torch_session(module, inputs, outputs, record=record, threads=threads)
+
+
+def _copy_weights(file: OnnxFile, module: nn.Module, path: Path) -> None:
+    import torch
+
+    state = module.state_dict()
+    found = {name: values for name, values in file.weights() if name in state}
+    missing = [
+        name for name in state if name not in found and not name.endswith("num_batches_tracked")
+    ]
+    wrong = [name for name in found if tuple(found[name].shape) != tuple(state[name].shape)]
+    if missing or wrong:
+        what = f"lacks the weight {missing[0]}" if missing else f"has {wrong[0]} in another shape"
+        raise BadInput(
+            f"{path} {what}, so torch cannot rebuild it",
+            hint="use the engine onnxruntime or openvino, or export the model again",
+        )
+    tensors = {name: torch.from_numpy(values.copy()) for name, values in found.items()}
+    module.load_state_dict(tensors, strict=False)
+
+
+def _of_module(module: nn.Module, *, threads: int | None) -> Session:
+    if find_spec("torch") is None:
+        raise MissingExtra(extra="train", need="running a torch module")
+    inputs = tuple(inspect.signature(module.forward).parameters)
+    return _torch_session(module, inputs, None, record=None, threads=threads)
+
+
+def _torch_session(
+    module: nn.Module,
+    inputs: tuple[str, ...],
+    outputs: tuple[str, ...] | None,
+    *,
+    record: Record | None,
+    threads: int | None,
+) -> Session:
+    import torch
+
+    if threads is not None:
+        torch.set_num_threads(threads)  # torch has one number for the whole process
+    module.eval()
+
+    def compute(feeds: Feeds) -> dict[str, Array]:
+        # Copied: torch warns about arrays that are not writable.
+        tensors = [torch.from_numpy(np.array(feeds[name])) for name in inputs]
+        with torch.inference_mode():
+            results = _named(module(*tensors), outputs)
+        session.outputs = tuple(results)
+        return {name: value.numpy() for name, value in results.items()}
+
+    session = _Running(
+        "torch", inputs=inputs, outputs=outputs or (), record=record, compute=compute
+    )
+    return session
+
+
+def _named(results: Any, names: tuple[str, ...] | None) -> dict[str, Any]:
+    if isinstance(results, Mapping):
+        return dict(results)
+    values = results if isinstance(results, (tuple, list)) else (results,)
+    if names is None:
+        names = tuple(f"output_{i}" for i in range(len(values))) if len(values) > 1 else ("output",)
+    return dict(zip(names, values, strict=True))
+
+
+def _cannot_open(path: Path, engine: str, cause: Exception) -> BadInput:
+    return BadInput(
+        f"{engine} cannot open {path}: {_first_line(cause)}",
+        hint="the file is damaged or of another kind; export or download it again",
+    )
+
+
+def _first_line(cause: Exception) -> str:
+    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+    return lines[0] if lines else type(cause).__name__
+
+
+_OPENERS: dict[str, Callable[[Path, Record, int | None], Session]] = {
+    "openvino": _open_openvino,
+    "onnxruntime": _open_onnxruntime,
+    "torch": _open_torch,
+}
