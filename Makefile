@@ -43,7 +43,7 @@ bench: $(BENCH) ## every speed claim, ours and the peer's in turn
 	done
 
 docs: $(DOCS) ## the manual, into site/
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 catalog: $(MAKE_) ## regenerate the index of models and the page of each
 	$(BIN)/python -m deepcanon.core.catalog
