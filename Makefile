@@ -64,17 +64,17 @@ $(BIN)/pip:
 
 # A stamp is older than pyproject.toml when the dependencies may have changed.
 $(USE): pyproject.toml | $(BIN)/pip
-	$(BIN)/pip install -e .
+	$(BIN)/python -m pip install -e .
 	@touch $@
 
 $(MAKE_): pyproject.toml | $(BIN)/pip
-	$(BIN)/pip install -e '.[train,fast,dev]'
+	$(BIN)/python -m pip install -e '.[train,fast,dev]'
 	@touch $@
 
 $(BENCH): pyproject.toml | $(BIN)/pip
-	$(BIN)/pip install -e '.[train,bench]'
+	$(BIN)/python -m pip install -e '.[train,bench]'
 	@touch $@
 
 $(DOCS): pyproject.toml | $(BIN)/pip
-	$(BIN)/pip install -e '.[docs]'
+	$(BIN)/python -m pip install -e '.[docs]'
 	@touch $@
