@@ -21,9 +21,9 @@ Table 1 of the paper (every convolution is followed by a ReLU, every stage by a 
 *Evaluation* (§3.2): the whole picture at shorter side Q, the FC layers turned into convolutions
 and the map of class scores averaged; see `dense`. Multi-crop evaluation averages many crops.
 
-*What differs from the paper.* ``paper``: pictures smaller than 224 are accepted down to 32 (the
-last map is stretched to 7x7), which the paper does not have; `INIT_STD` below. ``torchvision``:
-any size is averaged to 7x7 before the first FC layer, and He initialisation is used.
+*What differs from the paper.* ``paper``: the starting weights, see `INIT_STD`; pictures smaller
+than 224, which the paper does not have, are accepted down to 32 (the last map is stretched to
+7x7). ``torchvision``: He initialisation; every size is averaged to 7x7 before the FC layers.
 """
 
 from __future__ import annotations
@@ -32,21 +32,25 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from math import isqrt
-from typing import Literal, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from deepcanon.classify.vgg_weights import fill
+from deepcanon.core.catalog import ModelCard, Variant, register
 from deepcanon.core.errors import BadInput
 from deepcanon.nn.lrn import LocalResponseNorm
+from deepcanon.nn.preprocessing import Preprocessing
+from deepcanon.nn.taps import Pooling, check_size
+from deepcanon.nn.taps import tap_names as tap_names
+from deepcanon.nn.taps import taps as taps
 
-Pooling = Literal["max", "average"]
-SMALLEST = 32  # five halvings leave one pixel
-
-# §3.1 prints "zero mean and 10^-2 variance". Read as a variance (std 0.1) the logits of D start
-# near 1e8; He et al. 2015 (arXiv:1502.01852, §2.2) read it as a standard deviation, and so do we.
+# §3.1 prints "zero mean and 10^-2 variance". Taken as a variance (std 0.1) the logits of D start
+# near 1e8; He et al. 2015 (arXiv:1502.01852, §2.2) take it as the standard deviation, and so do we.
 INIT_STD = 0.01
 
 
@@ -76,13 +80,33 @@ class Config:
     """A column of Table 1 and what surrounds it."""
 
     stages: tuple[tuple[Conv, ...], ...]  # Table 1
-    normalised: bool = False  # Table 1: A-LRN alone has LRN, after its first convolution
+    lrn_stages: tuple[int, ...] = ()  # Table 1: stages that end in LRN; A-LRN: (1,)
     image_side: int = 224  # §2.1: side of the training crop, a multiple of 32
     hidden: int = 4096  # §2.1: width of the first two FC layers
     num_classes: int = 1000  # §2.1: ILSVRC
     dropout: float = 0.5  # §3.1
     head: Head = Head.DENSE  # §3.2
     initialisation: Initialisation = Initialisation.NORMAL  # §3.1
+
+    def __post_init__(self) -> None:
+        # A config that went through JSON holds plain pairs.
+        stages = tuple(tuple(Conv(*conv) for conv in stage) for stage in self.stages)
+        object.__setattr__(self, "stages", stages)
+        if self.image_side < self.smallest or self.image_side % self.smallest:
+            raise BadInput(
+                f"image_side is {self.image_side}, which {len(stages)} poolings do not divide",
+                hint=f"take a multiple of {self.smallest}; the paper's is 224",
+            )
+        if self.num_classes < 1 or self.hidden < 1:
+            raise BadInput(
+                f"num_classes is {self.num_classes} and hidden is {self.hidden}",
+                hint="both must be 1 or more; the paper's are 1000 and 4096",
+            )
+
+    @property
+    def smallest(self) -> int:
+        """Side of the smallest picture of which the pools leave a pixel; 32 in the paper."""
+        return int(2 ** len(self.stages))
 
 
 def _column(*repeats: tuple[int, ...]) -> tuple[tuple[Conv, ...], ...]:
@@ -95,7 +119,7 @@ def _column(*repeats: tuple[int, ...]) -> tuple[tuple[Conv, ...], ...]:
 
 
 A = Config(stages=_column((3,), (3,), (3, 3), (3, 3), (3, 3)))
-A_LRN = replace(A, normalised=True)
+A_LRN = replace(A, lrn_stages=(1,))
 B = Config(stages=_column((3, 3), (3, 3), (3, 3), (3, 3), (3, 3)))
 C = Config(stages=_column((3, 3), (3, 3), (3, 3, 1), (3, 3, 1), (3, 3, 1)))
 D = Config(stages=_column((3, 3), (3, 3), (3, 3, 3), (3, 3, 3), (3, 3, 3)))
@@ -110,12 +134,12 @@ def torchvision(config: Config) -> Config:
 def _layers(config: Config) -> list[nn.Module]:
     layers: list[nn.Module] = []
     channels = 3
-    for number, stage in enumerate(config.stages):
+    for number, stage in enumerate(config.stages, start=1):
         for conv in stage:
             layers.append(nn.Conv2d(channels, conv.channels, conv.kernel, padding=conv.kernel // 2))
             layers.append(nn.ReLU())  # not in place: conv1_1 must stay what it was when tapped
             channels = conv.channels
-        if config.normalised and number == 0:
+        if number in config.lrn_stages:
             layers.append(LocalResponseNorm())
         layers.append(nn.MaxPool2d(2))
     return layers
@@ -146,87 +170,19 @@ def convolution_stack(config: Config) -> nn.Sequential:
     return stack
 
 
-def tap_names(features: nn.Sequential) -> list[str]:
-    """The name of each layer's output, in order: conv1_1, relu1_1, ..., pool1, conv2_1, ..."""
-    names = []
-    stage, number = 1, 0
-    for layer in features:
-        if isinstance(layer, nn.Conv2d):
-            number += 1
-            names.append(f"conv{stage}_{number}")
-        elif isinstance(layer, nn.ReLU):
-            names.append(f"relu{stage}_{number}")
-        elif isinstance(layer, LocalResponseNorm):
-            names.append(f"lrn{stage}_{number}")
-        else:
-            names.append(f"pool{stage}")
-            stage, number = stage + 1, 0
-    return names
-
-
-def taps(
-    features: nn.Sequential,
-    x: Float[Tensor, "b 3 h w"],
-    names: Iterable[str],
-    *,
-    pooling: Pooling = "max",
-) -> dict[str, Float[Tensor, "b c h2 w2"]]:
-    """Named activations of a convolution stack; nothing deeper than the deepest is computed.
-
-    ``conv3_1`` is the convolution's output before its ReLU, ``relu3_1`` after, ``pool3`` the end
-    of stage 3. ``pooling="average"`` replaces the max pools, as Gatys et al. 2016 (§2) do.
-    Raises BadInput for a name that is not there and for a picture that the pools use up.
-    """
-    wanted = set(names)
-    known = tap_names(features)
-    if unknown := sorted(wanted.difference(known)):
-        raise BadInput(
-            f"no activation is called {', '.join(map(repr, unknown))}",
-            hint=f"the names are {', '.join(known)}",
-        )
-    if not wanted:
-        return {}
-    depth = max(known.index(name) for name in wanted) + 1
-    pools = sum(name.startswith("pool") for name in known[:depth])
-    _check_size(x, smallest=2**pools)
-    found: dict[str, Tensor] = {}
-    for name, layer in zip(known[:depth], features, strict=False):
-        if pooling == "average" and isinstance(layer, nn.MaxPool2d):
-            x = functional.avg_pool2d(x, 2)
-        else:
-            x = layer(x)
-        if name in wanted:
-            found[name] = x
-    return found
-
-
-def _check_size(x: Tensor, *, smallest: int) -> None:
-    height, width = x.shape[-2:]
-    if min(height, width) < smallest:
-        raise BadInput(
-            f"a picture of {height}x{width} pixels (height x width) is too small for this network",
-            hint=f"the smallest it can take is {smallest}x{smallest}: enlarge the picture",
-        )
-
-
 class VGG(nn.Module):
     """One column of Table 1. ``state_dict`` keys are torchvision's for A, B, D and E."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        if config.image_side < SMALLEST or config.image_side % SMALLEST:
-            raise BadInput(
-                f"image_side is {config.image_side}, which five poolings do not divide",
-                hint="take a multiple of 32, at least 32; the paper's is 224",
-            )
         self.config = config
+        self.preprocessing: Preprocessing | None = None  # what the loaded weights expect
         self.features = convolution_stack(config)
-        self.map_side = config.image_side // 32  # 7
-        features = config.stages[-1][-1].channels * self.map_side**2  # 512 * 7 * 7
+        side = config.image_side // config.smallest  # 7
         device = torch.get_default_device()
         with torch.device("meta"):
             self.classifier = nn.Sequential(
-                nn.Linear(features, config.hidden),
+                nn.Linear(config.stages[-1][-1].channels * side**2, config.hidden),  # 512 * 7 * 7
                 nn.ReLU(),
                 nn.Dropout(config.dropout),
                 nn.Linear(config.hidden, config.hidden),
@@ -240,18 +196,19 @@ class VGG(nn.Module):
     def forward(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b classes"]:
         """Pictures, preprocessed as the weights want them -> class scores (before softmax).
 
-        Raises BadInput under 32x32 pixels.
+        Raises BadInput for pictures under 32x32 pixels.
         """
-        _check_size(x, smallest=SMALLEST)
+        check_size(x, smallest=self.config.smallest)
         x = self.features(x)  # [b, 512, h/32, w/32]
-        side = self.map_side
+        side = self.config.image_side // self.config.smallest
         smaller = x.shape[-2] < side or x.shape[-1] < side
         if self.config.head is Head.ADAPTIVE or smaller:
             x = functional.adaptive_avg_pool2d(x, (side, side))
         if x.shape[-2:] == (side, side):
             scores: Tensor = self.classifier(x.flatten(1))
-            return scores
-        return _slide(self.classifier, x).mean(dim=(2, 3))  # §3.2: sum-pooled scores
+        else:
+            scores = _slide(self.classifier, x).mean(dim=(2, 3))  # §3.2
+        return scores
 
     def taps(
         self, x: Float[Tensor, "b 3 h w"], names: Iterable[str], *, pooling: Pooling = "max"
@@ -266,9 +223,176 @@ def _slide(
     """The FC layers as convolutions: the first as large as its map, the others 1x1 (§3.2)."""
     for layer in classifier:
         if isinstance(layer, nn.Linear):
-            kernel = isqrt(layer.in_features // x.shape[1])
-            weight = layer.weight.view(layer.out_features, x.shape[1], kernel, kernel)
-            x = functional.conv2d(x, weight, layer.bias)
+            x = functional.conv2d(x, _as_kernel(layer, x.shape[1]), layer.bias)
         else:
             x = layer(x)
     return x
+
+
+def _as_kernel(layer: nn.Linear, channels: int) -> Float[Tensor, "out in k k"]:
+    side = isqrt(layer.in_features // channels)
+    return layer.weight.view(layer.out_features, channels, side, side)
+
+
+class Dense(nn.Module):
+    """VGG with its FC layers turned into convolutions (§3.2); `dense` makes one."""
+
+    def __init__(self, net: VGG) -> None:
+        super().__init__()
+        self.smallest = net.config.image_side
+        self.features = net.features
+        channels = net.config.stages[-1][-1].channels
+        layers: list[nn.Module] = []
+        for layer in net.classifier:
+            if isinstance(layer, nn.Linear):
+                kernel = _as_kernel(layer, channels).detach()
+                conv = nn.Conv2d(channels, layer.out_features, kernel.shape[-1], device="meta")
+                conv.weight, conv.bias = nn.Parameter(kernel), layer.bias
+                channels = layer.out_features
+                layers.append(conv)
+            else:
+                layers.append(layer)
+        self.classifier = nn.Sequential(*layers)
+
+    def score_map(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b classes h2 w2"]:
+        """Class scores of every 224x224 window, 32 pixels apart."""
+        check_size(x, smallest=self.smallest)
+        scores: Tensor = self.classifier(self.features(x))
+        return scores
+
+    def forward(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b classes"]:
+        """The mean of the score map. Raises BadInput for pictures under the training size."""
+        return self.score_map(x).mean(dim=(2, 3))
+
+
+def dense(net: VGG) -> Dense:
+    """``net`` for whole pictures of any size from 224 up, to evaluate or to export.
+
+    There is no branch on the picture's size, so an exported network may leave it free. Weights
+    share memory with ``net``'s; train ``net``, not this.
+    """
+    return Dense(net).train(net.training)
+
+
+# Where A's first four convolutions stand. Counted from the input, no other column could take
+# them (A's second has 64 -> 128 channels, the others' 64 -> 64); by name, all can.
+_FIRST_FOUR = ("conv1_1", "conv2_1", "conv3_1", "conv3_2")
+
+
+def initialise_from(net: VGG, trained_a: VGG) -> None:
+    """Staged initialisation (§3.1): A's first four convolutions and three FC layers into ``net``.
+
+    The other layers of ``net`` stay as they are, that is random; no layer is frozen and none has
+    its learning rate lowered. Raises BadInput when a layer of ``net`` has another shape.
+    """
+    sources = _named(trained_a)
+    targets = _named(net)
+    for name in (*_FIRST_FOUR, "fc6", "fc7", "fc8"):
+        source, target = sources[name], targets[name]
+        if source.weight.shape != target.weight.shape:
+            raise BadInput(
+                f"{name} has the shape {list(source.weight.shape)} in A "
+                f"and {list(target.weight.shape)} in the network to initialise",
+                hint="build both with the same image_side, hidden and num_classes",
+            )
+    with torch.no_grad():
+        for name in (*_FIRST_FOUR, "fc6", "fc7", "fc8"):
+            targets[name].load_state_dict(sources[name].state_dict())
+
+
+def _named(net: VGG) -> dict[str, nn.Conv2d | nn.Linear]:
+    """Every layer that has weights, under the paper's and Caffe's names."""
+    layers = dict(zip(tap_names(net.features), net.features, strict=True))
+    layers |= zip(("fc6", "fc7", "fc8"), (net.classifier[i] for i in (0, 3, 6)), strict=True)
+    return {
+        name: layer for name, layer in layers.items() if isinstance(layer, nn.Conv2d | nn.Linear)
+    }
+
+
+def load(model: VGG | nn.Sequential, source: str | Path) -> Preprocessing | None:
+    """Fill a VGG, or a convolution stack alone, from "imagenet" or from a weights file.
+
+    Returns how pictures must be prepared for these weights (also kept as ``preprocessing`` of a
+    VGG), or None when the file does not say. A ``.pth`` is taken for torchvision's (RGB, 0..1),
+    a ``.h5`` for Keras', which came from Caffe (BGR, 0..255, mean only).
+    Raises BadInput for a file that does not fit, Failed when "imagenet" cannot be fetched.
+    """
+    features = model.features if isinstance(model, VGG) else model
+    how = fill(model, features=features, source=source)
+    if isinstance(model, VGG):
+        model.preprocessing = how
+    return how
+
+
+_PAPER = "starts from normal(0, 0.01), §3.1 prints a variance of 0.01; takes pictures under 224"
+_TORCHVISION = "He initialisation; every size is averaged to 7x7 before the FC layers"
+
+_NEW = {
+    "A": "Depth from 3x3 convolutions alone: 11 weight layers, from which the deeper ones start.",
+    "A-LRN": "A with local response normalisation, which turned out not to help.",
+    "B": "A second 3x3 convolution in the first two stages of A: two of them see 5x5.",
+    "C": "B with 1x1 convolutions: more non-linearity over the same area.",
+    "D": "C with 3x3 in place of 1x1, 16 weight layers: three in a row see 7x7.",
+    "E": "19 weight layers, where the paper's error stopped falling.",
+}
+
+
+def _card(name: str, *, new: str, variants: dict[str, Variant]) -> ModelCard:
+    return ModelCard(
+        name=name,
+        domain="classify",
+        rows=("C10",),
+        title="Very Deep Convolutional Networks for Large-Scale Image Recognition",
+        authors="Karen Simonyan, Andrew Zisserman",
+        venue="ICLR",
+        year=2015,
+        link="https://arxiv.org/abs/1409.1556",
+        new=new,
+        variants=variants,
+        input_size=(3, 224, 224),
+    )
+
+
+def _paper(config: Config) -> dict[str, Variant]:
+    return {"paper": Variant(config=config, differs=_PAPER)}
+
+
+def _both(config: Config) -> dict[str, Variant]:
+    other = Variant(config=torchvision(config), differs=_TORCHVISION)
+    return _paper(config) | {"torchvision": other}
+
+
+@register(_card("vgg11", variants=_both(A), new=_NEW["A"]), load=load)
+def vgg11(config: Config) -> VGG:
+    """Configuration A."""
+    return VGG(config)
+
+
+@register(_card("vgg11_lrn", variants=_paper(A_LRN), new=_NEW["A-LRN"]), load=load)
+def vgg11_lrn(config: Config) -> VGG:
+    """Configuration A-LRN."""
+    return VGG(config)
+
+
+@register(_card("vgg13", variants=_both(B), new=_NEW["B"]), load=load)
+def vgg13(config: Config) -> VGG:
+    """Configuration B."""
+    return VGG(config)
+
+
+@register(_card("vgg16_c", variants=_paper(C), new=_NEW["C"]), load=load)
+def vgg16_c(config: Config) -> VGG:
+    """Configuration C."""
+    return VGG(config)
+
+
+@register(_card("vgg16", variants=_both(D), new=_NEW["D"]), load=load)
+def vgg16(config: Config) -> VGG:
+    """Configuration D, the one most people mean by VGG."""
+    return VGG(config)
+
+
+@register(_card("vgg19", variants=_both(E), new=_NEW["E"]), load=load)
+def vgg19(config: Config) -> VGG:
+    """Configuration E."""
+    return VGG(config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,24 @@ class Preprocessing:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as they stand in a `Record`."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Preprocessing:
+        """The inverse of `to_dict`. Raises KeyError, TypeError or ValueError for anything else."""
+        if content["order"] not in ("RGB", "BGR"):
+            raise ValueError(f"the channel order is {content['order']!r}, not RGB or BGR")
+        return cls(
+            name=str(content["name"]),
+            order=content["order"],
+            scale=float(content["scale"]),
+            mean=_three(content["mean"]),
+            std=_three(content["std"]),
+        )
+
+
+def _three(values: Sequence[float]) -> tuple[float, float, float]:
+    first, second, third = values
+    return float(first), float(second), float(third)
 
 
 # Means of the ImageNet training pictures, blue first, as in the VGG authors' Caffe release.
