@@ -1,0 +1,229 @@
+"""From `PHOTO… -o OUT` to pairs of input and output, and a run over them that survives bad ones."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from deepcanon.cli.output import note, print_table, progress
+from deepcanon.core.errors import BadInput, DeepcanonError, Failed
+from deepcanon.core.images import find, same_file
+
+__all__ = ["Failure", "Job", "Outcome", "Plan", "check_output", "plan", "print_written", "run_all"]
+
+Place: TypeAlias = Path | Literal["-"]
+
+# Formats that are written as they were read; anything else becomes PNG.
+_WRITABLE = frozenset((".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"))
+
+
+@dataclass(frozen=True)
+class Job:
+    """One picture to read and where its result goes; "-" is standard input or output."""
+
+    source: Place
+    output: Place
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One picture that could not be done, and why."""
+
+    source: str
+    error: DeepcanonError
+
+    def to_dict(self) -> dict[str, str]:
+        """The failure, ready for JSON."""
+        return {"input": self.source, "error": self.error.message, "hint": self.error.hint}
+
+
+@dataclass
+class Plan:
+    """What is to be done, and what has failed already because it cannot be found."""
+
+    jobs: list[Job] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+
+
+@dataclass
+class Outcome:
+    """The results in order (see `print_written` for what is in one), and the failures."""
+
+    results: list[dict[str, Any]] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+
+    def report(self) -> int:
+        """Name what failed on standard error and return the exit code."""
+        if not self.failures:
+            return 0
+        for failure in self.failures:
+            note(f"skipped {failure.source}: {failure.error.message}")
+        total = len(self.results) + len(self.failures)
+        note(f"error: {len(self.failures)} of {total} pictures could not be done")
+        note("hint: the others are finished; mend or leave out those named above")
+        return Failed.exit_code
+
+
+def plan(
+    words: Sequence[str],
+    *,
+    output: str | None,
+    tag: str,
+    tags: Iterable[str] = (),
+    keep: Iterable[str | Path] = (),
+) -> Plan:
+    """Pair every picture that `words` name with an output.
+
+    `tag` goes into the names that are made up: photo.TAG.jpg. Pictures of a folder or glob that
+    are the result of an earlier run (TAG or one of `tags`) are left out. `keep` are files that must
+    not be overwritten. Raises `BadInput` when an output would overwrite an input, or two would
+    share one; and when the only word names nothing that can be read.
+    """
+    made = Plan()
+    sources, named = _find(words, made)
+    sources = _without_results(sources, named=named, tags=[tag, *tags], output=output)
+    folder = _is_folder(output)
+    if output == "-" and len(sources) + len(made.failures) > 1:
+        raise BadInput("several pictures cannot go to standard output", hint="-o FOLDER")
+    if output is not None and not folder and len(sources) + len(made.failures) > 1:
+        raise BadInput(f"several pictures cannot go to the one file {output}", hint="-o FOLDER")
+    for source in sources:
+        made.jobs.append(Job(source, _output_for(source, output, tag=tag, folder=folder)))
+    _refuse_clashes(made.jobs, keep=keep)
+    for job in made.jobs:
+        check_output(job.output)
+    return made
+
+
+def run_all(
+    made: Plan, work: Callable[[Job], dict[str, Any]], *, label: str, quiet: bool
+) -> Outcome:
+    """Do every job; a bad picture among several is noted and passed over.
+
+    The only picture's error is raised, and so is `Failed`: a full disk will not mend itself.
+    """
+    outcome = Outcome(failures=list(made.failures))
+    alone = len(made.jobs) + len(made.failures) == 1
+    with progress(label, total=len(made.jobs), quiet=quiet) as advance:
+        for job in made.jobs:
+            try:
+                outcome.results.append(work(job))
+            except BadInput as error:
+                if alone:
+                    raise
+                outcome.failures.append(Failure(str(job.source), error))
+            advance(Path(job.source).name)
+    return outcome
+
+
+def print_written(results: Iterable[dict[str, Any]]) -> None:
+    """A line for each picture written: its `output`, `width` x `height` and `seconds`."""
+    rows = [
+        [each["output"], f"{each['width']}x{each['height']}", f"{each['seconds']:.2f} s"]
+        for each in results
+        if each["output"] != "-"
+    ]
+    if rows:
+        print_table(rows)
+
+
+def check_output(output: Place) -> None:
+    """Raise `BadInput` now for an output that could not be written after minutes of work."""
+    if output == "-":
+        if sys.stdout.isatty():
+            raise BadInput(
+                "a picture would be written to the terminal",
+                hint="name a file with -o, or send it on: … -o - > picture.png",
+            )
+        return
+    if output.suffix.lower() not in _WRITABLE:
+        ending = f"'{output.suffix}'" if output.suffix else "no ending"
+        raise BadInput(
+            f"{output} has {ending}, which does not name a picture format",
+            hint=f"end the output in {' '.join(sorted(_WRITABLE))}",
+        )
+    if output.is_dir():
+        raise BadInput(f"{output} is a folder", hint=f"-o {output}/picture.jpg")
+    folder = next(each for each in output.absolute().parents if os.path.lexists(each))
+    if not folder.is_dir():
+        raise BadInput(f"{folder} is not a folder", hint="choose another output with -o")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise BadInput(f"the folder {folder} is not writable", hint="choose another output with -o")
+
+
+def _find(words: Sequence[str], made: Plan) -> tuple[list[Place], set[Place]]:
+    """The pictures without repeats, and those of them that were named one by one."""
+    found: dict[str, Place] = {}
+    named: set[Place] = set()
+    for word in words:
+        try:
+            places = find([word])
+        except BadInput as error:
+            if len(words) == 1:
+                raise
+            made.failures.append(Failure(word, error))
+            continue
+        for place in places:
+            found.setdefault("-" if place == "-" else os.path.realpath(place), place)
+        if len(places) == 1 and str(places[0]) == str(Path(word)):
+            named.update(places)
+    return list(found.values()), named
+
+
+def _without_results(
+    sources: list[Place], *, named: set[Place], tags: Sequence[str], output: str | None
+) -> list[Place]:
+    """Running twice on one folder must not repaint what the first run made."""
+    folder = _is_folder(output)
+    results = {
+        os.path.realpath(_output_for(source, output if folder else None, tag=tag, folder=folder))
+        for source in sources
+        if source != "-"
+        for tag in tags
+    }
+    return [
+        place
+        for place in sources
+        if place == "-" or place in named or os.path.realpath(place) not in results
+    ]
+
+
+def _is_folder(output: str | None) -> bool:
+    if output is None or output == "-":
+        return False
+    return output.endswith(("/", os.sep)) or Path(output).is_dir() or not Path(output).suffix
+
+
+def _output_for(source: Place, output: str | None, *, tag: str, folder: bool) -> Place:
+    if output is not None and not folder:
+        return "-" if output == "-" else Path(output)
+    if source == "-":
+        return Path(output, f"picture.{tag}.png") if output is not None else "-"
+    suffix = source.suffix if source.suffix.lower() in _WRITABLE else ".png"
+    return (Path(output) if output is not None else source.parent) / f"{source.stem}.{tag}{suffix}"
+
+
+def _refuse_clashes(jobs: Sequence[Job], *, keep: Iterable[str | Path]) -> None:
+    inputs = {os.path.realpath(job.source): job.source for job in jobs if job.source != "-"}
+    kept = {os.path.realpath(each) for each in keep}
+    taken: dict[str, Place] = {}
+    for job in jobs:
+        if job.output == "-":
+            continue
+        path = os.path.realpath(job.output)
+        linked = job.source != "-" and same_file(job.source, job.output)
+        if linked or path in inputs or path in kept:
+            raise BadInput(
+                f"the output {job.output} would overwrite an input",
+                hint="name another file or folder with -o",
+            )
+        if path in taken:
+            raise BadInput(
+                f"{taken[path]} and {job.source} would both be written to {job.output}",
+                hint="rename one of them, or give them different folders",
+            )
+        taken[path] = job.source

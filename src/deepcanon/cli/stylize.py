@@ -1,0 +1,399 @@
+"""`deepcanon stylize`: photographs in, photographs repainted in the style of a painting out."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from deepcanon.cli import options
+from deepcanon.cli.output import print_json, progress
+from deepcanon.core.errors import BadInput, MissingExtra
+
+if TYPE_CHECKING:
+    from deepcanon.cli.files import Job, Outcome
+    from deepcanon.style.predict import Stylized
+
+__all__ = ["sheet", "stylize"]
+
+GATYS_SIZE = 512  # longer side in pixels unless told otherwise: a descent takes minutes even so
+TILE = 512  # longer side in pixels of a picture on the sheet
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What both methods do alike with a photograph and with what became of it."""
+
+    strength: float
+    keep_color: bool
+    max_size: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Descent:
+    """What only --method gatys is asked."""
+
+    features: str | None
+    iterations: int | None
+    preview: int | None
+    seed: int
+
+
+class Method(NamedTuple):
+    """A way to repaint, and what its results are called: photo.TAG.jpg (`tags`: of other runs)."""
+
+    paint: Callable[[Job], Stylized]
+    tag: str
+    tags: Sequence[str]
+
+
+_strength = click.option(
+    "--strength",
+    type=click.FloatRange(0, 1),
+    default=1.0,
+    show_default=True,
+    metavar="NUMBER",
+    help="How much of the style; 0 gives the photograph.",
+)
+_keep_color = click.option("--keep-color", is_flag=True, help="Keep the photograph's colours.")
+
+
+@click.command(
+    context_settings=options.SETTINGS,
+    epilog=options.examples(
+        "deepcanon stylize photo.jpg --style great-wave -o wave.jpg",
+        "deepcanon stylize photos/ --style starry-night:0.6,udnie:0.4 -o repainted/",
+        "deepcanon stylize photo.jpg --style my-painting.jpg --iterations 200",
+        "cat photo.jpg | deepcanon stylize - --style udnie > udnie.png",
+    ),
+)
+@click.argument("photos", nargs=-1, required=True, metavar="PHOTO...")
+@click.option(
+    "--style",
+    metavar="STYLE",
+    help="A style, a blend (starry-night:0.6,udnie:0.4), or a picture of a painting."
+    "  [default: starry-night]",
+)
+@click.option(
+    "-o",
+    "--output",
+    metavar="OUT",
+    help="A file, a folder, or - for PNG to standard output."
+    "  [default: photo.STYLE.jpg beside photo.jpg]",
+)
+@_strength
+@_keep_color
+@click.option(
+    "--max-size",
+    type=click.IntRange(min=1),
+    metavar="PIXELS",
+    help=f"Limit of the longer side.  [default: none; {GATYS_SIZE} with gatys]",
+)
+@click.option(
+    "--method",
+    type=click.Choice(["johnson", "gatys"]),
+    help="One pass of a trained network, or optimisation for minutes."
+    "  [default: gatys for a painting, else johnson]",
+)
+@click.option("--features", metavar="NAME", help="gatys: slim, vgg16, vgg19 or a weights file.")
+@click.option("--iterations", type=click.IntRange(min=1), metavar="N", help="gatys: how many.")
+@click.option(
+    "--preview", type=click.IntRange(min=1), metavar="N", help="gatys: write OUT every N."
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, metavar="N", help="gatys: of noise.")
+@options.model
+@options.engine
+@options.threads
+@options.json_
+@options.quiet
+def stylize(
+    photos: tuple[str, ...],
+    *,
+    style: str | None,
+    output: str | None,
+    strength: float,
+    keep_color: bool,
+    max_size: int | None,
+    method: str | None,
+    features: str | None,
+    iterations: int | None,
+    preview: int | None,
+    seed: int,
+    model: str | None,
+    engine: str,
+    threads: int | None,
+    as_json: bool,
+    quiet: bool,
+) -> int:
+    """Repaint photographs in the style of a painting.
+
+    PHOTO... are files, folders, globs, or - for standard input. The result has the size, alpha
+    channel and colour profile of the photograph.
+
+    The styles: starry-night, great-wave, the-scream, composition-vii, udnie, woman-with-a-hat,
+    shipwreck. `deepcanon stylize sheet PHOTO` shows them all.
+    """
+    from deepcanon.cli.files import plan, print_written, run_all
+    from deepcanon.style.predict import check_strength
+
+    start = time.perf_counter()
+    check_strength(strength)  # NaN passes click's range
+    if output == "-" and as_json:
+        raise BadInput("--json and -o - both write to standard output", hint="leave out one")
+    look = Look(strength=strength, keep_color=keep_color, max_size=max_size)
+    descent = Descent(features=features, iterations=iterations, preview=preview, seed=seed)
+    painting = style if style is not None and _is_picture(style) else None
+    by_descent = method == "gatys" or (method is None and painting is not None)
+    if by_descent:
+        if engine != "auto" or model is not None:
+            raise BadInput("gatys takes no --engine and no --model", hint="leave them out")
+        painting = _wanted(painting, style)
+        chosen = _gatys(painting, look, descent, threads=threads, quiet=quiet or as_json)
+    else:
+        _check_johnson(painting, descent)
+        chosen = _johnson(style, look, model=model, engine=engine, threads=threads)
+    keep = [painting] if painting is not None else []
+    made = plan(photos, output=output, tag=chosen.tag, tags=chosen.tags, keep=keep)
+
+    def work(job: Job) -> dict[str, Any]:
+        stylized = chosen.paint(job)
+        stylized.save(job.output)
+        return _entry(job, stylized)
+
+    outcome = run_all(made, work, label="repainting", quiet=quiet or as_json or by_descent)
+    if as_json:
+        print_json(
+            {
+                "command": "stylize",
+                "method": "gatys" if by_descent else "johnson",
+                **_listed(outcome),
+                "seconds": round(time.perf_counter() - start, 3),
+            }
+        )
+    elif not quiet:
+        print_written(outcome.results)
+    return outcome.report()
+
+
+@click.command(
+    context_settings=options.SETTINGS,
+    epilog=options.examples(
+        "deepcanon stylize sheet photo.jpg -o sheet.jpg",
+        "deepcanon stylize sheet photo.jpg --tile 256 --keep-color",
+    ),
+)
+@click.argument("photo", metavar="PHOTO")
+@click.option(
+    "-o",
+    "--output",
+    metavar="OUT",
+    help="A file, a folder, or - (PNG).  [default: photo.sheet.jpg beside photo.jpg]",
+)
+@click.option(
+    "--tile",
+    type=click.IntRange(min=16),
+    default=TILE,
+    show_default=True,
+    metavar="PIXELS",
+    help="Longer side of each picture on the page.",
+)
+@click.option("--columns", type=click.IntRange(min=1), metavar="N", help="Pictures side by side.")
+@_strength
+@_keep_color
+@options.model
+@options.engine
+@options.threads
+@options.json_
+@options.quiet
+def sheet(
+    photo: str,
+    *,
+    output: str | None,
+    tile: int,
+    columns: int | None,
+    strength: float,
+    keep_color: bool,
+    model: str | None,
+    engine: str,
+    threads: int | None,
+    as_json: bool,
+    quiet: bool,
+) -> int:
+    """One photograph in every style, on one page, each with its name."""
+    from deepcanon.cli.files import plan, print_written
+    from deepcanon.core.images import load, save
+    from deepcanon.style.predict import style_names
+    from deepcanon.style.sheet import contact_sheet, every_style
+
+    start = time.perf_counter()
+    if output == "-" and as_json:
+        raise BadInput("--json and -o - both write to standard output", hint="leave out one")
+    jobs = plan([photo], output=output, tag="sheet").jobs
+    if len(jobs) != 1:
+        raise BadInput(f"{photo} is {len(jobs)} pictures", hint="name the one for the sheet")
+    job = jobs[0]
+    picture = load(job.source, max_side=tile)
+    painted = every_style(
+        picture,
+        model=model,
+        engine=engine,
+        threads=threads,
+        strength=strength,
+        keep_color=keep_color,
+    )
+    tiles = [("photograph", picture.pixels)]
+    styles = []
+    with progress("repainting", total=len(style_names(model)), quiet=quiet or as_json) as advance:
+        for name, stylized in painted:
+            tiles.append((name, stylized.pixels))
+            styles.append({"name": name, "seconds": round(stylized.seconds, 4)})
+            advance(name)
+    page = contact_sheet(tiles, columns=columns)
+    save(page, job.output)
+    written = {
+        "input": str(job.source),
+        "output": str(job.output),
+        "width": page.shape[1],
+        "height": page.shape[0],
+        "seconds": round(time.perf_counter() - start, 3),
+    }
+    if as_json:
+        print_json({"command": "stylize sheet", **written, "styles": styles})
+    elif not quiet:
+        print_written([written])
+    return 0
+
+
+def _johnson(
+    style: str | None, look: Look, *, model: str | None, engine: str, threads: int | None
+) -> Method:
+    """One pass of the shipped network, or of `model`; its first style when none is named."""
+    from deepcanon.style.predict import DEFAULT_STYLE, Stylizer, style_names
+
+    names = style_names(model)
+    style = style or (DEFAULT_STYLE if DEFAULT_STYLE in names else names[0])
+    stylizer = Stylizer(style, model=model, engine=engine, threads=threads)
+
+    def paint(job: Job) -> Stylized:
+        return stylizer(
+            job.source,
+            strength=look.strength,
+            keep_color=look.keep_color,
+            max_size=look.max_size,
+        )
+
+    return Method(paint, tag="+".join(stylizer.weights), tags=names)
+
+
+def _gatys(
+    painting: str, look: Look, descent: Descent, *, threads: int | None, quiet: bool
+) -> Method:
+    """Optimisation of the picture itself; the painting may be any picture."""
+    if find_spec("torch") is None:
+        raise MissingExtra(extra="train", need="repainting after a painting of your own (Gatys)")
+    import torch
+
+    from deepcanon.core.images import load, save
+    from deepcanon.style import gatys
+    from deepcanon.style.color import finish
+    from deepcanon.style.features import load_features
+    from deepcanon.style.predict import Stylized
+    from deepcanon.style.repaint import Losses, Preview, octaves
+
+    model = load(painting)
+    features = load_features(descent.features or "slim")
+    config = gatys.MODERN
+    if descent.iterations is not None:
+        stages = octaves(descent.iterations, levels=min(3, descent.iterations))
+        config = replace(config, stages=stages)
+    if threads is not None:
+        torch.set_num_threads(threads)
+
+    def paint(job: Job) -> Stylized:
+        photo = load(job.source, max_side=look.max_size or GATYS_SIZE)
+        preview = None
+        if descent.preview is not None and job.output != "-":
+            preview = Preview(
+                every=descent.preview, show=lambda _, pixels: save(pixels, job.output)
+            )
+        with progress(photo.name, total=config.iterations, quiet=quiet) as advance:
+
+            def tell(step: int, losses: Losses) -> None:
+                advance(f"content {losses.content:.3g}  style {losses.style:.3g}")
+
+            done = gatys.repaint(
+                photo.pixels,
+                model.pixels,
+                config=config,
+                features=features,
+                seed=descent.seed,
+                on_step=tell,
+                preview=preview,
+            )
+        pixels = finish(
+            done.pixels, photo.pixels, strength=look.strength, keep_colors=look.keep_color
+        )
+        stylized = Stylized(
+            pixels=pixels,
+            alpha=photo.alpha,
+            icc=photo.icc,
+            name=photo.name,
+            style={Path(painting).name: 1.0},
+            engine="torch",
+            seconds=done.seconds,
+        )
+        if done.interrupted:
+            stylized.save(job.output)
+            raise KeyboardInterrupt
+        return stylized
+
+    return Method(paint, tag=Path(painting).stem, tags=())
+
+
+def _check_johnson(painting: str | None, descent: Descent) -> None:
+    for name in ("features", "iterations", "preview"):
+        if getattr(descent, name) is not None:
+            raise BadInput(
+                f"--{name} is for --method gatys",
+                hint=f"leave --{name} out, or give --style a picture of a painting",
+            )
+    if painting is not None:
+        raise BadInput(
+            f"--method johnson has no network for {painting}",
+            hint=f"train one: deepcanon train new-style --set painting={painting}",
+        )
+
+
+def _wanted(painting: str | None, style: str | None) -> str:
+    if painting is None:
+        raise BadInput(
+            f"--method gatys needs a picture of the painting, not {style or 'nothing'}",
+            hint="give it as --style painting.jpg",
+        )
+    return painting
+
+
+def _is_picture(style: str) -> bool:
+    """Whether --style means a file: it is one, or is spelled like one."""
+    from deepcanon.core.images import SUFFIXES
+
+    return Path(style).suffix.lower() in SUFFIXES or os.sep in style or Path(style).is_file()
+
+
+def _entry(job: Job, stylized: Stylized) -> dict[str, Any]:
+    known = stylized.to_dict()
+    del known["picture"]  # the name of the input, once more
+    return {"input": str(job.source), "output": str(job.output), **known}
+
+
+def _listed(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "results": outcome.results,
+        "failures": [failure.to_dict() for failure in outcome.failures],
+    }

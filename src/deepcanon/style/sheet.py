@@ -1,0 +1,89 @@
+"""One photograph in every style, and pictures side by side on one page with their names."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+from deepcanon.core.images import Picture
+from deepcanon.style.predict import Stylized, Stylizer, style_names
+
+__all__ = ["contact_sheet", "every_style"]
+
+Pixels = npt.NDArray[np.uint8]
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+_PAPER = (250, 250, 248)
+_INK = (40, 40, 40)
+_PAGE_SHAPE = 1.5  # width by height of the page aimed at
+
+
+def every_style(
+    picture: Picture,
+    *,
+    model: str | Path | None = None,
+    engine: str = "auto",
+    threads: int | None = None,
+    strength: float = 1.0,
+    keep_color: bool = False,
+) -> Iterator[tuple[str, Stylized]]:
+    """Repaint a picture in each style of a network, in the network's order; see `Stylizer`."""
+    for name in style_names(model):
+        stylizer = Stylizer(name, model=model, engine=engine, threads=threads)
+        yield name, stylizer(picture, strength=strength, keep_color=keep_color)
+
+
+def contact_sheet(tiles: Sequence[tuple[str, Pixels]], *, columns: int | None = None) -> Pixels:
+    """Lay out (label, uint8 [h, w, 3]) tiles in rows; the page is uint8 [h, w, 3].
+
+    All tiles get the room of the largest. Without `columns` the grid is chosen that leaves little
+    paper empty and is a little wider than it is high.
+    """
+    if not tiles:
+        raise ValueError("a contact sheet needs at least one picture")
+    height = max(pixels.shape[0] for _, pixels in tiles)
+    width = max(pixels.shape[1] for _, pixels in tiles)
+    gap = max(8, min(height, width) // 24)
+    size = max(11, width // 22)
+    line = size * 2
+    if columns is None:
+        columns = _columns(len(tiles), width=width + gap, height=height + line)
+    rows = math.ceil(len(tiles) / columns)
+    page = (gap + columns * (width + gap), gap + rows * (height + line))
+    sheet = Image.new("RGB", page, _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    for index, (label, pixels) in enumerate(tiles):
+        row, column = divmod(index, columns)
+        left, top = gap + column * (width + gap), gap + row * (height + line)
+        tile = Image.fromarray(pixels)
+        sheet.paste(tile, (left + (width - tile.width) // 2, top + height - tile.height))
+        centre = (left + width / 2, top + height + line / 2)
+        draw.text(centre, label, fill=_INK, font=_fit(label, width, size), anchor="mm")
+    return np.asarray(sheet)
+
+
+def _columns(count: int, *, width: int, height: int) -> int:
+    def badness(columns: int) -> float:
+        rows = math.ceil(count / columns)
+        shape = columns * width / (rows * height)
+        empty = rows * columns / count - 1
+        return abs(math.log(shape / _PAGE_SHAPE)) + 4 * empty
+
+    return min(range(1, count + 1), key=badness)
+
+
+def _fit(label: str, width: int, size: int) -> Font:
+    """The font at `size`, or smaller where the label would be wider than its tile."""
+    length = _font(size).getlength(label)
+    return _font(size if length <= width else max(8, int(size * width / length)))
+
+
+@cache
+def _font(size: int) -> Font:
+    return ImageFont.load_default(size)
