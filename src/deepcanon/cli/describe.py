@@ -1,0 +1,143 @@
+"""`deepcanon describe MODEL`: its paper, what was new, its variants, and every layer."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from deepcanon.cli import options
+from deepcanon.cli.output import note, print_json
+
+if TYPE_CHECKING:
+    from deepcanon.core.catalog import ModelCard
+    from deepcanon.nn.layer_table import LayerTable
+
+__all__ = ["describe"]
+
+_NO_TORCH = 'the layer table needs PyTorch: pip install "deepcanon[train]"'
+
+
+@click.command(
+    context_settings=options.SETTINGS,
+    epilog=options.examples(
+        "deepcanon describe vgg16",
+        "deepcanon describe vgg16 --variant torchvision --size 256",
+        "deepcanon describe vgg19 --json",
+    ),
+)
+@click.argument("model", metavar="MODEL")
+@click.option("--variant", metavar="NAME", help="Of which variant.  [default: the paper's]")
+@click.option(
+    "--size", type=click.IntRange(min=1), metavar="PIXELS", help="Side of the input picture."
+)
+@options.json_
+def describe(model: str, variant: str | None, size: int | None, as_json: bool) -> None:
+    """Show a network: paper, what was new, variants, and for each layer its output shape,
+    parameters, multiply-adds and receptive field."""
+    from deepcanon.core.catalog import get_card
+
+    card = get_card(model)
+    variant = _known(card, variant)
+    table = None
+    if find_spec("torch") is not None:
+        table = _layers(card, variant=variant, size=size)
+    if as_json:
+        print_json(_as_dict(card, variant=variant, table=table))
+        return
+    _print(card, variant=variant, table=table)
+    if table is None:
+        note(_NO_TORCH)
+
+
+def _known(card: ModelCard, variant: str | None) -> str:
+    from deepcanon.core.errors import BadInput
+
+    if variant is None:
+        return card.default
+    if variant not in card.variants:
+        raise BadInput(
+            f"{card.name} has no variant '{variant}'", hint=f"variants: {', '.join(card.variants)}"
+        )
+    return variant
+
+
+def _layers(card: ModelCard, *, variant: str, size: int | None) -> LayerTable:
+    import torch
+
+    from deepcanon.core.catalog import create_model
+    from deepcanon.nn.layer_table import layer_table
+
+    channels, height, width = card.input_size
+    if size is not None:
+        height = width = size
+    with torch.device("meta"):
+        module = create_model(card.name, variant=variant)
+    return layer_table(module, input_size=(channels, height, width))
+
+
+def _as_dict(card: ModelCard, *, variant: str, table: LayerTable | None) -> dict[str, Any]:
+    return {
+        "name": card.name,
+        "domain": card.domain,
+        "rows": card.rows,
+        "title": card.title,
+        "authors": card.authors,
+        "venue": card.venue,
+        "year": card.year,
+        "link": card.link,
+        "new": card.new,
+        "default": card.default,
+        "variants": {
+            name: {"differs": each.differs, "config": each.config}
+            for name, each in card.variants.items()
+        },
+        "variant": variant,
+        **({"layers": None} if table is None else table.to_dict()),
+        "note": _NO_TORCH if table is None else "",
+    }
+
+
+def _print(card: ModelCard, *, variant: str, table: LayerTable | None) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console.width = max(
+        console.width, 100
+    )  # piped or in a narrow window: longer lines, not cut ones
+    console.print(f"{card.name} ({card.domain})", style="bold")
+    console.print(f"{card.title}\n{card.authors}, {card.venue} {card.year}, {card.link}")
+    console.print(f"\nWhat was new: {card.new}")
+    console.print("\nVariants:")
+    for name, each in card.variants.items():
+        default = " (default)" if name == card.default else ""
+        console.print(f"  {name}{default}: {each.differs or 'as in the paper'}")
+    if table is None:
+        return
+    size = "x".join(map(str, table.input))
+    console.print(f"\nLayers of variant {variant} for one input of {size}:")
+    grid = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("layer", "kind"):
+        grid.add_column(title, no_wrap=True)
+    for title in ("output", "parameters", "multiply-adds", "sees"):
+        grid.add_column(title, justify="right", no_wrap=True)
+    for layer in table.layers:
+        grid.add_row(
+            layer.name,
+            layer.kind,
+            "x".join(map(str, layer.output)),
+            f"{layer.parameters:,}" if layer.parameters else "",
+            f"{layer.multiply_adds:,}" if layer.multiply_adds else "",
+            _field(layer.receptive_field),
+        )
+    grid.add_row("total", "", "", f"{table.parameters:,}", f"{table.multiply_adds:,}", "")
+    console.print(grid)
+
+
+def _field(size: tuple[int, int] | None) -> str:
+    if size is None:
+        return ""
+    height, width = size
+    return str(height) if height == width else f"{height}x{width}"
