@@ -1,0 +1,105 @@
+"""Running the command line inside the test process, on a shipped network that is three operations."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deepcanon.cli import main
+from deepcanon.core import assets
+from tests import tiny_style
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command did: exit code, standard output as bytes, standard error as text."""
+
+    code: int
+    stdout: bytes
+    err: str
+
+    @property
+    def out(self) -> str:
+        return self.stdout.decode()
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.stdout)
+
+    @property
+    def error_lines(self) -> list[str]:
+        """The two lines of an error, checked to be just that."""
+        lines = self.err.splitlines()
+        assert len(lines) == 2, self.err
+        assert lines[0].startswith("error: "), self.err
+        assert lines[1].startswith("hint: ") and len(lines[1]) > len("hint: "), self.err
+        assert self.stdout == b""
+        return lines
+
+
+Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]) -> Run:
+    """`run("stylize", "photo.jpg", stdin=b"")` runs one command line."""
+
+    def call(*words: str | Path, stdin: bytes = b"") -> Ran:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        capsysbinary.readouterr()
+        code = main([str(word) for word in words])
+        out, err = capsysbinary.readouterr()
+        return Ran(code, out, err.decode())
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The network of `tests.tiny_style`."""
+    return tiny_style.write(tmp_path_factory.mktemp("model") / "tiny.onnx")
+
+
+@pytest.fixture
+def shipped_model(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Let the tiny network be the one that ships."""
+    folder = tmp_path / "assets"
+    folder.mkdir()
+    (folder / "multistyle.onnx").write_bytes(tiny_model.read_bytes())
+    monkeypatch.setattr(assets, "FOLDER", folder)
+    assets.enter("multistyle", file="multistyle.onnx", kind="model", licence="Apache-2.0")
+    return folder / "multistyle.onnx"
+
+
+@pytest.fixture
+def desk(tmp_path: Path, shipped_model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder, with the tiny network shipped."""
+    folder = tmp_path / "desk"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def photo(path: Path, *, size: tuple[int, int] = (48, 32), seed: int = 0) -> np.ndarray:
+    """Write a picture of (width, height) and return its pixels as they will be read back."""
+    random = np.random.default_rng(seed)
+    coarse = random.integers(30, 226, (4, 6, 3), dtype=np.uint8)
+    image = Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path)
+    return np.asarray(Image.open(path).convert("RGB"))
+
+
+def pixels(path: Path) -> np.ndarray:
+    """The pixels of a picture file."""
+    with Image.open(path) as image:
+        return np.asarray(image)
