@@ -1,4 +1,4 @@
-"""Running the command line inside the test process, on a shipped network that is three operations."""
+"""Running the command line inside the test process, with a tiny network as the shipped one."""
 
 from __future__ import annotations
 
@@ -96,7 +96,8 @@ def photo(path: Path, *, size: tuple[int, int] = (48, 32), seed: int = 0) -> np.
     image = Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
     path.parent.mkdir(parents=True, exist_ok=True)
     image.save(path)
-    return np.asarray(Image.open(path).convert("RGB"))
+    with Image.open(path) as written:
+        return np.asarray(written.convert("RGB"))
 
 
 def pixels(path: Path) -> np.ndarray:

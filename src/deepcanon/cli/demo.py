@@ -85,7 +85,7 @@ def _sample() -> Picture:
         return load(shipped(SAMPLE))
     from deepcanon.core.standin import photo
 
-    return load(photo())
+    return load(photo(0, (480, 640)))
 
 
 def _written(path: Path, pixels: Pixels, *, began: float) -> dict[str, Any]:

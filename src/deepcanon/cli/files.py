@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TextIO, TypeAlias
 
 from deepcanon.cli.output import note, print_table, progress
 from deepcanon.core.errors import BadInput, DeepcanonError, Failed
@@ -134,7 +134,7 @@ def print_written(results: Iterable[dict[str, Any]]) -> None:
 def check_output(output: Place) -> None:
     """Raise `BadInput` now for an output that could not be written after minutes of work."""
     if output == "-":
-        if sys.stdout.isatty():
+        if _is_terminal(sys.stdout):
             raise BadInput(
                 "a picture would be written to the terminal",
                 hint="name a file with -o, or send it on: … -o - > picture.png",
@@ -153,6 +153,10 @@ def check_output(output: Place) -> None:
         raise BadInput(f"{folder} is not a folder", hint="choose another output with -o")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise BadInput(f"the folder {folder} is not writable", hint="choose another output with -o")
+
+
+def _is_terminal(stream: TextIO) -> bool:
+    return stream.isatty()
 
 
 def _find(words: Sequence[str], made: Plan) -> tuple[list[Place], set[Place]]:

@@ -21,6 +21,7 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 _PAPER = (250, 250, 248)
 _INK = (40, 40, 40)
+_SMALLEST = 8  # of a label, in pixels
 _PAGE_SHAPE = 1.5  # width by height of the page aimed at
 
 
@@ -64,7 +65,8 @@ def contact_sheet(tiles: Sequence[tuple[str, Pixels]], *, columns: int | None = 
         tile = Image.fromarray(pixels)
         sheet.paste(tile, (left + (width - tile.width) // 2, top + height - tile.height))
         centre = (left + width / 2, top + height + line / 2)
-        draw.text(centre, label, fill=_INK, font=_fit(label, width, size), anchor="mm")
+        text, font = _fit(label, width, size)
+        draw.text(centre, text, fill=_INK, font=font, anchor="mm")
     return np.asarray(sheet)
 
 
@@ -78,10 +80,16 @@ def _columns(count: int, *, width: int, height: int) -> int:
     return min(range(1, count + 1), key=badness)
 
 
-def _fit(label: str, width: int, size: int) -> Font:
-    """The font at `size`, or smaller where the label would be wider than its tile."""
+def _fit(label: str, width: int, size: int) -> tuple[str, Font]:
+    """The label at `size`, smaller where it would be wider than its tile, cut where that is so."""
     length = _font(size).getlength(label)
-    return _font(size if length <= width else max(8, int(size * width / length)))
+    if length <= width:
+        return label, _font(size)
+    font = _font(max(_SMALLEST, int(size * width / length)))
+    text = label
+    while len(text) > 1 and font.getlength(text) > width:
+        text = text.removesuffix("…")[:-1] + "…"
+    return text, font
 
 
 @cache

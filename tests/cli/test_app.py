@@ -1,0 +1,211 @@
+"""The way in: the table of commands, the switches that go with all, errors and exit codes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import pytest
+
+from deepcanon.cli import app
+from tests.cli.conftest import Run
+
+THERE = [
+    name
+    for name, entry in app.COMMANDS.items()
+    if find_spec(f"deepcanon.cli.{entry.module}") is not None
+]
+
+
+def process(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-m", "deepcanon", *words],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, **environment},
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("words", [(), ("--help",), ("-h",)])
+def test_help_lists_every_command(words: tuple[str, ...], run: Run) -> None:
+    ran = run(*words)
+    assert ran.code == 0
+    assert ran.err == ""
+    for name, entry in app.COMMANDS.items():
+        assert f"  {name} " in ran.out
+        assert entry.help in ran.out
+    assert "examples:" in ran.out
+
+
+def test_version(run: Run) -> None:
+    from deepcanon import __version__
+
+    assert run("--version").out == f"deepcanon {__version__}\n"
+
+
+@pytest.mark.parametrize("name", THERE)
+def test_a_commands_help_has_an_example(name: str, run: Run) -> None:
+    ran = run(*name.split(), "--help")
+    assert (ran.code, ran.err) == (0, "")
+    assert f"deepcanon {name} " in ran.out.split("xamples:")[1] + " "
+
+
+@pytest.mark.parametrize("name", THERE)
+def test_a_commands_help_imports_nothing_heavy(name: str) -> None:
+    program = (
+        "import sys; from deepcanon.cli import main\n"
+        f"assert main({[*name.split(), '--help']!r}) == 0\n"
+        "heavy = {'torch', 'numpy', 'PIL', 'onnxruntime', 'openvino', 'rich', 'pydantic'}\n"
+        "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_help_imports_no_command_line_library() -> None:
+    program = (
+        "import sys; from deepcanon.cli import main; main(['--help'])\n"
+        "assert not {'click', 'typer', 'numpy'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60, capture_output=True)
+
+
+def test_an_unknown_command_names_the_near_ones(run: Run) -> None:
+    ran = run("stilize", "photo.jpg")
+    assert ran.code == 2
+    assert ran.error_lines[0] == "error: there is no command 'stilize'"
+    assert "stylize" in ran.error_lines[1]
+    assert "--help" in run("xyzzy").error_lines[1]
+
+
+def test_an_option_before_the_command(run: Run) -> None:
+    ran = run("--style", "udnie")
+    assert ran.code == 2
+    assert "--style" in ran.error_lines[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("stylize",), "missing argument 'PHOTO...'"),
+        (("stylize", "a.jpg", "--stile", "udnie"), "no such option '--stile'"),
+        (("stylize", "a.jpg", "--strength", "much"), "'much' is not a valid float"),
+        (("stylize", "a.jpg", "--strength", "1.5"), "1.5 is not in the range"),
+        (("stylize", "a.jpg", "--max-size", "0"), "0 is not in the range"),
+        (("stylize", "a.jpg", "--method", "magic"), "'magic' is not one of"),
+        (("stylize", "a.jpg", "--threads", "0"), "0 is not in the range"),
+        (("stylize", "sheet"), "missing argument 'PHOTO'"),
+        (("demo", "extra"), "unexpected extra argument"),
+    ],
+)
+def test_usage_errors_have_two_lines_too(words: tuple[str, ...], says: str, run: Run) -> None:
+    ran = run(*words)
+    assert ran.code == 2
+    error, hint = ran.error_lines
+    assert says in error.replace("no such option: --stile", "no such option '--stile'")
+    assert "--help shows the options" in hint
+
+
+def test_the_longest_name_wins(run: Run) -> None:
+    assert "Usage: deepcanon stylize sheet" in run("stylize", "sheet", "--help").out
+    assert "Usage: deepcanon stylize [" in run("stylize", "./sheet", "--help").out
+
+
+def test_debug_shows_the_traceback() -> None:
+    plain = process("stylize", "missing.jpg", "--model", "missing.onnx")
+    assert plain.returncode == 2
+    assert len(plain.stderr.splitlines()) == 2
+    assert "Traceback" not in plain.stderr
+    told = process("stylize", "missing.jpg", "--model", "missing.onnx", "--debug")
+    assert told.returncode == 1
+    assert "Traceback" in told.stderr
+    assert "BadInput" in told.stderr
+
+
+def test_words_after_two_dashes_are_no_switches(run: Run, desk: object) -> None:
+    ran = run("stylize", "--", "--debug")
+    assert ran.code == 2
+    assert "--debug does not exist" in ran.error_lines[0]
+
+
+def test_offline_is_passed_on(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from deepcanon.core import assets
+
+    asked: list[bool] = []
+    monkeypatch.setattr(assets, "set_offline", asked.append)
+    run("stylize", "--help", "--offline")
+    assert asked == [True]
+
+
+def test_a_bug_is_not_the_users_fault(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(name: str) -> object:
+        raise RuntimeError("first\nsecond")
+
+    monkeypatch.setattr(app, "load", broken)
+    ran = run("stylize", "photo.jpg")
+    assert ran.code == 1
+    error, hint = ran.error_lines
+    assert error == "error: deepcanon itself failed: RuntimeError: first second"
+    assert "--debug" in hint
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "says"),
+    [
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (MemoryError(), 1, "not enough memory"),
+    ],
+)
+def test_ends(
+    raised: BaseException, code: int, says: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(name: str) -> object:
+        raise raised
+
+    monkeypatch.setattr(app, "load", broken)
+    ran = run("stylize", "photo.jpg")
+    assert ran.code == code
+    assert says in ran.error_lines[0]
+
+
+def test_typed_functions_become_commands(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module may leave the making of the command to typer."""
+    import types
+
+    module = types.ModuleType("deepcanon.cli.greet")
+
+    def greet(name: str, times: int = 1) -> int:
+        """Greet somebody."""
+        print(f"hello {name} " * times)
+        return 3
+
+    module.greet = greet  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "deepcanon.cli.greet", module)
+    monkeypatch.setitem(app.COMMANDS, "greet", app.Entry("greet", "greet", "say hello"))
+    ran = run("greet", "you", "--times", "2")
+    assert (ran.code, ran.out) == (3, "hello you hello you \n")
+    assert "Greet somebody." in run("greet", "--help").out
+    bad = run("greet", "you", "--times", "x")
+    assert bad.code == 2
+    assert "--times" in bad.error_lines[0]
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    done = subprocess.run(
+        [
+            "bash",
+            "-c",
+            f"{sys.executable} -m deepcanon --help | head -c 1; echo ${{PIPESTATUS[0]}}",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stderr == ""
