@@ -104,3 +104,17 @@ def pixels(path: Path) -> np.ndarray:
     """The pixels of a picture file."""
     with Image.open(path) as image:
         return np.asarray(image)
+
+
+def refused(ran: Ran, *says: str, code: int = 2) -> str:
+    """Check the two lines and return the hint."""
+    assert ran.code == code, ran.err
+    error, hint = ran.error_lines
+    for each in says:
+        assert each in error
+    return hint
+
+
+def files(folder: Path) -> list[str]:
+    """All files below a folder, relative to it."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())

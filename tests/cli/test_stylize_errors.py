@@ -17,22 +17,9 @@ from PIL import Image
 
 from deepcanon.core import images
 from tests import tiny_style
-from tests.cli.conftest import Ran, Run, photo
+from tests.cli.conftest import Run, files, photo, refused
 
 FAST = ("--engine", "onnxruntime", "--threads", "1")
-
-
-def refused(ran: Ran, *says: str, code: int = 2) -> str:
-    """Check the two lines and return the hint."""
-    assert ran.code == code, ran.err
-    error, hint = ran.error_lines
-    for each in says:
-        assert each in error
-    return hint
-
-
-def files(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
 def bomb() -> bytes:

@@ -16,6 +16,7 @@ from deepcanon.core.errors import DeepcanonError, Failed
 __all__ = ["note", "print_error", "print_json", "print_table", "progress", "run"]
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+_STOPPED = "hint: what was finished is kept, and nothing half-written is left behind"
 
 
 def print_json(content: object) -> None:
@@ -79,18 +80,19 @@ def progress(label: str, *, total: int, quiet: bool) -> Iterator[Callable[[str],
 def run(call: Callable[[], int], *, debug: bool) -> int:
     """Call a command; turn whatever it raises into two lines and an exit code.
 
-    `debug` lets the exception through, traceback and all.
+    A `KeyboardInterrupt` may bring its own hint. `debug` lets the exception through, traceback and
+    all.
     """
     _accept_any_name()
     try:
         code = call()
         sys.stdout.flush()
         return code
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         if debug:
             raise
         note("error: interrupted")
-        note("hint: what was finished is kept, and nothing half-written is left behind")
+        note(f"hint: {stop}" if str(stop) else _STOPPED)
         return INTERRUPTED
     except BrokenPipeError:
         # The reader of our output went away (`| head`): not an error worth a word.

@@ -306,12 +306,12 @@ def _gatys(
     from deepcanon.style.predict import Stylized
     from deepcanon.style.repaint import Losses, Preview, octaves
 
-    model = load(painting)
-    features = load_features(descent.features or "slim")
     config = gatys.MODERN
     if descent.iterations is not None:
         stages = octaves(descent.iterations, levels=min(3, descent.iterations))
         config = replace(config, stages=stages)
+    model = load(painting)
+    features = load_features(descent.features or "slim", pooling=config.pooling)
     if threads is not None:
         torch.set_num_threads(threads)
 
@@ -348,8 +348,12 @@ def _gatys(
             engine="torch",
             seconds=done.seconds,
         )
-        if done.interrupted:
+        if done.interrupted and done.iterations:
             stylized.save(job.output)
+            raise KeyboardInterrupt(
+                f"{job.output} holds the picture as it was after {done.iterations} iterations"
+            )
+        if done.interrupted:
             raise KeyboardInterrupt
         return stylized
 

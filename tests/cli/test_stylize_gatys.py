@@ -1,0 +1,179 @@
+"""`deepcanon stylize` after a painting of one's own: Gatys' descent behind the same options."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from deepcanon.cli import stylize  # noqa: E402
+from deepcanon.style import features, gatys  # noqa: E402
+from deepcanon.style.color import keep_color, mix  # noqa: E402
+from tests.cli.conftest import Run, files, photo, pixels, refused  # noqa: E402
+
+
+class TinyFeatures:
+    """Each tap a random convolution of the picture, halved from stage to stage."""
+
+    def __init__(self) -> None:
+        generator = torch.Generator().manual_seed(0)
+        self.kernel = torch.randn(4, 3, 3, 3, generator=generator)
+        self.channels = {f"relu{s}_{n}": 4 for s in range(1, 6) for n in range(1, 5)}
+
+    def __call__(self, pictures: Any, taps: Iterable[str]) -> dict[str, Any]:
+        maps = torch.nn.functional.conv2d(pictures, self.kernel, padding=1).relu()
+        return {tap: torch.nn.functional.avg_pool2d(maps, int(tap[4])) for tap in taps}
+
+
+@pytest.fixture
+def studio(desk: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A photograph, a painting, and a feature network of one layer; yields what was asked for."""
+    photo(Path("photo.png"), seed=1)
+    photo(Path("painting.jpg"), size=(64, 64), seed=2)
+    asked: list[str] = []
+
+    def load_features(name: str, *, pooling: object) -> TinyFeatures:
+        asked.append(name)
+        return TinyFeatures()
+
+    monkeypatch.setattr(features, "load_features", load_features)
+    return asked
+
+
+BASE = ("stylize", "photo.png", "--style", "painting.jpg", "--iterations", "4", "--threads", "1")
+
+
+def test_a_painting_file_is_painted_after_by_gatys(run: Run, studio: list[str]) -> None:
+    original = pixels(Path("photo.png"))
+    ran = run(*BASE, "--json")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.json["method"] == "gatys"
+    (result,) = ran.json["results"]
+    assert result["output"] == "photo.painting.png"
+    assert result["style"] == {"painting.jpg": 1.0}
+    assert result["engine"] == "torch"
+    made = pixels(Path("photo.painting.png"))
+    assert made.shape == original.shape
+    assert (made != original).any()
+    assert studio == ["slim"]
+
+
+def test_features_iterations_and_the_limit_on_size(
+    run: Run, studio: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[int, tuple[int, ...], int]] = []
+    original = gatys.repaint
+
+    def repaint(content: np.ndarray, style: np.ndarray, **options: Any) -> Any:
+        told.append((options["config"].iterations, content.shape, options["seed"]))
+        return original(content, style, **options)
+
+    monkeypatch.setattr(gatys, "repaint", repaint)
+    photo(Path("large.png"), size=(600, 32))
+    base = ("stylize", "--style", "painting.jpg", "-q", "--iterations", "1", "--seed", "7")
+    assert run(*base, "large.png", "--features", "vgg19").code == 0
+    assert run(*base, "large.png", "--max-size", "300").code == 0
+    assert studio == ["vgg19", "slim"]
+    assert told == [(1, (27, 512, 3), 7), (1, (16, 300, 3), 7)]
+
+
+def test_strength_and_colours_apply_to_it_too(run: Run, studio: list[str]) -> None:
+    original = pixels(Path("photo.png"))
+    run(*BASE, "-o", "full.png")
+    run(*BASE, "-o", "half.png", "--strength", "0.5")
+    run(*BASE, "-o", "colour.png", "--keep-color")
+    full = pixels(Path("full.png"))
+    assert (pixels(Path("half.png")) == mix(full, original, strength=0.5)).all()
+    assert (pixels(Path("colour.png")) == keep_color(full, original)).all()
+
+
+def test_a_folder_and_a_bad_picture_in_it(run: Run, studio: list[str]) -> None:
+    photo(Path("in/a.png"))
+    Path("in/b.png").touch()
+    ran = run("stylize", "in", "--style", "painting.jpg", "--iterations", "1", "-o", "out")
+    assert ran.code == 1
+    assert files(Path("out")) == ["a.painting.png"]
+    assert studio == ["slim"]
+
+
+def test_previews(run: Run, studio: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    from deepcanon.core import images
+
+    saved: list[str] = []
+    save = images.save
+
+    def spy(pixels: np.ndarray, path: Any, **options: Any) -> None:
+        saved.append(str(path))
+        save(pixels, path, **options)
+
+    monkeypatch.setattr(images, "save", spy)
+    assert run(*BASE, "-o", "out.png", "--preview", "1").code == 0
+    assert saved == ["out.png"] * 4  # the result itself is saved by the predictor's own name
+
+
+def test_ctrl_c_keeps_the_picture_so_far(
+    run: Run, studio: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = itertools.count()
+    original = TinyFeatures.__call__
+
+    def interrupted(self: TinyFeatures, pictures: Any, taps: Iterable[str]) -> dict[str, Any]:
+        if next(calls) == 5:
+            raise KeyboardInterrupt
+        return original(self, pictures, taps)
+
+    monkeypatch.setattr(TinyFeatures, "__call__", interrupted)
+    hint = refused(run(*BASE, "-o", "out.png"), "interrupted", code=130)
+    assert hint.startswith("hint: out.png holds the picture as it was after ")
+    assert pixels(Path("out.png")).shape == pixels(Path("photo.png")).shape
+
+
+def test_ctrl_c_before_the_first_step_writes_nothing(
+    run: Run, studio: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(self: TinyFeatures, pictures: Any, taps: Iterable[str]) -> dict[str, Any]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(TinyFeatures, "__call__", interrupted)
+    refused(run(*BASE, "-o", "out.png"), "interrupted", code=130)
+    assert not Path("out.png").exists()
+
+
+def test_without_the_make_half_it_says_what_to_install(
+    run: Run, studio: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stylize, "find_spec", lambda name: None)
+    hint = refused(run(*BASE), "a painting of your own")
+    assert hint == 'hint: pip install "deepcanon[train]"'
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--style", "gone.jpg"), "gone.jpg does not exist"),
+        (("--style", "./gone"), "gone does not exist"),
+        (("--style", "notes.txt"), "notes.txt is not a picture"),
+        (("--style", "udnie", "--method", "gatys"), "needs a picture of the painting, not udnie"),
+        (("--method", "gatys"), "needs a picture of the painting, not nothing"),
+        (("--style", "painting.jpg", "--method", "johnson"), "no network for painting.jpg"),
+        (("--style", "painting.jpg", "--engine", "onnxruntime"), "no --engine"),
+        (("--style", "painting.jpg", "--model", "a.onnx"), "no --model"),
+        (("--style", "udnie", "--iterations", "5"), "--iterations is for --method gatys"),
+        (("--style", "udnie", "--features", "slim"), "--features is for --method gatys"),
+        (("--style", "udnie", "--preview", "5"), "--preview is for --method gatys"),
+        (("--style", "painting.jpg", "-o", "painting.jpg"), "would overwrite an input"),
+    ],
+)
+def test_what_does_not_go_together(
+    words: tuple[str, ...], says: str, run: Run, studio: list[str]
+) -> None:
+    Path("notes.txt").write_text("no picture")
+    before = files(Path())
+    refused(run("stylize", "photo.png", *words), says)
+    assert files(Path()) == before
