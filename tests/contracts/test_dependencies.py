@@ -22,6 +22,7 @@ IMPORTED_AS = {
     "pillow": "PIL",
     "pyyaml": "yaml",
     "pytorch-lightning": "pytorch_lightning",
+    "lightning-utilities": "lightning_utilities",
     "tensorboard": "torch.utils.tensorboard",
 }
 

@@ -23,7 +23,7 @@ from tools.markdown import Block, code_blocks
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 PAGES = [ROOT / "README.md", ROOT / "README.zh-CN.md", *sorted((ROOT / "docs/tutorials").glob("*"))]
-PROGRAMS = {"deepcanon", "make", "pip", "git", "cd", "."}
+PROGRAMS = {"deepcanon", "make", "pip", "git", "cat", "."}
 ENVIRONMENT = {
     **os.environ,
     "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}",
