@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 # Before anything imports numpy, torch or an engine: they read these once.
+# ruff: noqa: E402
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[_name] = "1"
 

@@ -8,7 +8,8 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -239,9 +240,7 @@ def _read(file: BinaryIO, *, size: int, name: str, max_side: int | None) -> Pict
             hint="shrink the picture first",
         )
     try:
-        # Pillow warns from 89 megapixels on; our own limit is checked below.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with _quietly():
             image = Image.open(file, formats=_READABLE)
     except UnidentifiedImageError as cause:
         raise BadInput(f"{name} is not a picture that can be read", hint=_kinds()) from cause
@@ -261,9 +260,18 @@ def _read(file: BinaryIO, *, size: int, name: str, max_side: int | None) -> Pict
         return _decode(image, name=name)
 
 
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Pillow warns of broken EXIF, which harms nothing, and of sizes, which are checked here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def _decode(image: Image.Image, *, name: str) -> Picture:
     try:
-        return from_image(image, name=name)
+        with _quietly():
+            return from_image(image, name=name)
     except MemoryError:
         raise
     except Exception as cause:  # damaged data makes Pillow's decoders raise any of a dozen kinds

@@ -82,8 +82,9 @@ def from_array(array: npt.NDArray[Any], *, name: str) -> Picture:
         )
     if array.ndim == 2:
         array = np.repeat(array[..., None], 3, axis=2)
-    alpha = np.ascontiguousarray(array[..., 3]) if array.shape[2] == 4 else None
-    pixels = np.ascontiguousarray(array[..., :3])
+    # Copies: a picture never shares the caller's memory.
+    alpha = np.array(array[..., 3], order="C") if array.shape[2] == 4 else None
+    pixels = np.array(array[..., :3], order="C")
     return Picture(pixels=pixels, alpha=alpha, icc=None, name=name, format="")
 
 
