@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile, ZipFile, is_zipfile
+from zipfile import ZipFile, is_zipfile
 
 import torch
 from torch import Tensor, nn
@@ -191,7 +191,7 @@ def _refuse_not_finite(weights: Weights) -> None:
 
 
 def _damaged(path: Path, kind: str, cause: Exception) -> BadInput:
-    why = str(cause).strip().split("\n", maxsplit=1)[0]
+    why = str(cause).strip().split("\n", maxsplit=1)[0] or "it ends too early"
     return BadInput(
         f"{path} is not a whole {kind} file: {why}",
         hint="it may be cut short or of another kind; download or export it again",
@@ -207,13 +207,15 @@ def _read_torch(path: Path) -> Weights:
             warnings.simplefilter("ignore")  # torch's remarks on old pickle protocols
             content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as cause:
-        if "Unsupported" in str(cause) and _is_pickle(path):
+        if "unsupported" in str(cause).lower() and _is_pickle(path):
             raise BadInput(
                 f"{path} holds more than tensors: opening it could run a program, so it stays shut",
                 hint="save only the state dict, torch.save(net.state_dict(), ...), or .safetensors",
             ) from cause
         raise _damaged(path, "PyTorch", ValueError("no PyTorch header")) from cause
-    except (RuntimeError, EOFError, ValueError, KeyError, BadZipFile, AttributeError) as cause:
+    except (PermissionError, MemoryError):
+        raise
+    except Exception as cause:  # damaged bytes lead torch's reader to errors of every kind
         raise _damaged(path, "PyTorch", cause) from cause
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         content = content["state_dict"]  # a training checkpoint

@@ -1,0 +1,89 @@
+"""`deepcanon describe MODEL`, with PyTorch and without."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.cli.conftest import Run
+
+pytestmark = pytest.mark.row("C5", "C10")
+
+
+def test_card_and_layers_for_people(run: Run) -> None:
+    ran = run("describe", "vgg16")
+    assert (ran.code, ran.err) == (0, "")
+    assert "Very Deep Convolutional Networks for Large-Scale Image Recognition" in ran.out
+    assert "Karen Simonyan, Andrew Zisserman, ICLR 2015, https://arxiv.org/abs/1409.1556" in ran.out
+    assert "What was new: " in ran.out
+    assert "  paper (default): " in ran.out and "  torchvision: " in ran.out
+    rows = {line.split()[0]: line.split() for line in ran.out.splitlines() if line.strip()}
+    assert rows["features.28"] == [
+        "features.28", "Conv2d", "512x14x14", "2,359,808", "462,422,016", "196",
+    ]  # fmt: skip
+    assert rows["classifier.2"] == ["classifier.2", "Dropout", "4096", "404"]
+    assert rows["total"] == ["total", "138,357,544", "15,470,264,320"]
+
+
+def test_everything_for_machines(run: Run) -> None:
+    card = run("describe", "vgg11", "--json", "--size", "64", "--variant", "torchvision").json
+    assert (card["name"], card["rows"], card["year"]) == ("vgg11", ["C10"], 2015)
+    assert (card["default"], card["variant"], card["input"]) == (
+        "paper",
+        "torchvision",
+        [3, 64, 64],
+    )
+    assert card["variants"]["torchvision"]["config"]["head"] == "adaptive"
+    assert card["parameters"] == 132_863_336
+    assert card["layers"][0] == {
+        "name": "features.0",
+        "kind": "Conv2d",
+        "output": [64, 64, 64],
+        "parameters": 1792,
+        "multiply_adds": 64 * 64 * 64 * 27,
+        "receptive_field": [3, 3],
+    }
+    assert card["multiply_adds"] == sum(layer["multiply_adds"] for layer in card["layers"])
+
+
+def test_without_torch_the_card_and_what_to_install(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    ran = run("describe", "vgg16")
+    assert ran.code == 0
+    assert "Karen Simonyan" in ran.out and "features.0" not in ran.out
+    assert ran.err == 'the layer table needs PyTorch: pip install "deepcanon[train]"\n'
+    card = run("describe", "vgg16", "--json").json
+    assert card["layers"] is None
+    assert "deepcanon[train]" in card["note"]
+
+
+def test_importing_the_commands_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, deepcanon.cli.describe, deepcanon.cli.list\n"
+        "print(sorted({'torch', 'numpy', 'rich', 'PIL'} & set(sys.modules)))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "hint"),
+    [
+        (["vgg17"], "no model is named 'vgg17'", "vgg19"),
+        (["vgg16", "--variant", "caffe"], "no variant 'caffe'", "paper, torchvision"),
+        (["vgg16", "--size", "20"], "20x20 pixels", "32x32"),
+        ([], "missing argument", "deepcanon describe --help"),
+    ],
+)
+def test_bad_input(run: Run, words: list[str], error: str, hint: str) -> None:
+    ran = run("describe", *words)
+    assert ran.code == 2
+    lines = ran.error_lines
+    assert error in lines[0]
+    assert hint in lines[1]
+
+
+def test_help_has_an_example(run: Run) -> None:
+    assert "deepcanon describe vgg16" in run("describe", "--help").out

@@ -1,0 +1,177 @@
+"""What every registered model must do; a new one is tested by being registered.
+
+Models are built with few classes and narrow FC layers where their config has such fields.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.testing import assert_close
+
+from deepcanon.classify.vgg import VGG, dense
+from deepcanon.core.catalog import create_model, get_card, list_models
+from deepcanon.core.record import Record
+from deepcanon.nn.layer_table import layer_table
+from deepcanon.nn.weights import copy_into, read, write
+
+NAMES = [card.name for card in list_models()]
+VARIANTS = [(card.name, variant) for card in list_models() for variant in card.variants]
+
+SMALL = {"num_classes": 5, "hidden": 24, "image_side": 64}
+SIDE = 64
+each_model = pytest.mark.parametrize("name", NAMES)
+each_variant = pytest.mark.parametrize(("name", "variant"), VARIANTS)
+
+# The form of a network that takes pictures of any size, where that is not the network itself.
+ANY_SIZE: dict[type[nn.Module], Callable[[Any], nn.Module]] = {VGG: dense}
+
+
+def small(name: str, *, variant: str) -> dict[str, int]:
+    """The settings of `SMALL` that this model has."""
+    config = get_card(name).variants[variant].config
+    names = (
+        {each.name for each in dataclasses.fields(config)}
+        if dataclasses.is_dataclass(config)
+        else set(config)
+    )
+    return {key: value for key, value in SMALL.items() if key in names}
+
+
+def build(name: str, *, variant: str | None = None, seed: int = 0) -> nn.Module:
+    """The model in small, with weights that keep a signal's size.
+
+    Some papers' starting weights shrink it by many orders of magnitude: then everything would
+    equal everything within any tolerance.
+    """
+    torch.manual_seed(seed)
+    variant = variant or get_card(name).default
+    net = create_model(name, variant=variant, **small(name, variant=variant))
+    for parameter in net.parameters():
+        if parameter.ndim > 1:
+            nn.init.kaiming_normal_(parameter)
+        else:
+            nn.init.normal_(parameter, std=0.1)
+    return net.eval()
+
+
+def pictures(name: str, *, batch: int = 2, height: int = SIDE, width: int = SIDE) -> torch.Tensor:
+    torch.manual_seed(1)
+    return torch.rand(batch, get_card(name).input_size[0], height, width)
+
+
+@each_variant
+def test_forward_is_finite_and_depends_on_the_picture(name: str, variant: str) -> None:
+    with torch.no_grad():
+        got = build(name, variant=variant)(pictures(name))
+    assert got.shape[0] == 2
+    assert torch.isfinite(got).all()
+    assert not torch.allclose(got[0], got[1])
+
+
+@each_model
+def test_starting_weights_are_finite_and_seeded(name: str) -> None:
+    def fresh(seed: int) -> dict[str, torch.Tensor]:
+        torch.manual_seed(seed)
+        return create_model(name, **small(name, variant=get_card(name).default)).state_dict()
+
+    first, again, other = fresh(0), fresh(0), fresh(1)
+    assert all(torch.isfinite(value).all() for value in first.values())
+    assert all(torch.equal(value, again[key]) for key, value in first.items())
+    assert any(not torch.equal(value, other[key]) for key, value in first.items())
+
+
+@each_variant
+def test_every_parameter_has_a_gradient(name: str, variant: str) -> None:
+    net = build(name, variant=variant)
+    net(pictures(name)).square().sum().backward()
+    without = [
+        key
+        for key, each in net.named_parameters()
+        if each.grad is None or not each.grad.any() or not torch.isfinite(each.grad).all()
+    ]
+    assert not without
+
+
+@each_model
+def test_each_picture_of_a_batch_is_on_its_own(name: str) -> None:
+    net, x = build(name), pictures(name, batch=3)
+    with torch.no_grad():
+        assert_close(net(x)[1:2], net(x[1:2]), rtol=1e-4, atol=1e-5)
+
+
+@each_model
+def test_weights_survive_a_file(name: str, tmp_path: Path) -> None:
+    net, other = build(name), build(name, seed=7)
+    x = pictures(name)
+    with torch.no_grad():
+        assert not torch.allclose(other(x), net(x))
+        copy_into(other, read(write(net, tmp_path / "a.safetensors", record=record_of(name, net))))
+        assert torch.equal(other(x), net(x))
+
+
+@each_variant
+def test_layer_table_of_the_full_model(name: str, variant: str) -> None:
+    with torch.device("meta"):
+        net = create_model(name, variant=variant)
+    table = layer_table(net, input_size=get_card(name).input_size)
+    assert table.parameters == sum(each.numel() for each in net.parameters())
+    assert sum(layer.parameters for layer in table.layers) == table.parameters
+    assert table.multiply_adds > table.parameters
+    assert all(min(layer.output) > 0 for layer in table.layers)
+
+
+@pytest.mark.skipif(find_spec("deepcanon.engine.export") is None, reason="no engine.export yet")
+@each_model
+def test_onnx_equals_torch_at_several_batches_and_sizes(name: str, tmp_path: Path) -> None:
+    import onnxruntime
+    from deepcanon.engine.export import export
+
+    net = build(name)
+    net = ANY_SIZE.get(type(net), lambda same: same)(net).eval()
+    shapes = [(2, 96, 64), (1, 64, 64), (3, 72, 100)]
+    feeds = [
+        {"picture": pictures(name, batch=batch, height=height, width=width)}
+        for batch, height, width in shapes
+    ]
+    path = export(
+        net,
+        tmp_path / f"{name}.onnx",
+        example=feeds[0],
+        outputs=["output"],
+        dynamic={"picture": {0: "batch", 2: "height", 3: "width"}},
+        record=record_of(name, net),
+        check=feeds,
+    )
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    for feed in feeds:
+        with torch.no_grad():
+            expected = net(feed["picture"])
+        (got,) = session.run(None, {"picture": feed["picture"].numpy()})
+        assert expected.abs().max() > 1e-3
+        assert_close(torch.from_numpy(got), expected, rtol=1e-3, atol=1e-4)
+
+
+def record_of(name: str, net: nn.Module) -> Record:
+    config = getattr(net, "config", None)
+    return Record(
+        model=name,
+        variant=get_card(name).default,
+        domain=get_card(name).domain,
+        config=dataclasses.asdict(config) if dataclasses.is_dataclass(config) else {},
+        labels=[],
+        preprocessing={},
+        licence="Apache-2.0",
+        recipe={},
+        data="none",
+        date="2025-01-01",
+        hardware="none",
+        scores={},
+    )
