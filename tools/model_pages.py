@@ -96,16 +96,16 @@ def _settings(variants: dict[str, Card]) -> list[str]:
     head = " | ".join(f"`{name}`" for name in configs)
     lines = [f"| setting | {head} |", "|---|" + "---|" * len(configs)]
     for field in fields:
-        values = " | ".join(
-            _value(config[field]) if field in config else "" for config in configs.values()
-        )
-        lines.append(f"| `{field}` | {values} |")
+        values = [_value(config, field) for config in configs.values()]
+        values[1:] = ["same" if value == values[0] else value for value in values[1:]]
+        lines.append(f"| `{field}` | {' | '.join(values)} |")
     return lines
 
 
-def _value(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return f"`{_cell(text)}`"
+def _value(config: Card, field: str) -> str:
+    if field not in config:
+        return ""
+    return f"`{_cell(json.dumps(config[field], ensure_ascii=False))}`"
 
 
 def _cell(text: str) -> str:

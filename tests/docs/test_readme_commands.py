@@ -14,10 +14,10 @@ import tomllib
 from functools import cache
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
+from deepcanon.core.images import save
+from deepcanon.core.standin import painting, photo, picture_folder
 from tools.markdown import Block, code_blocks
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,7 +25,7 @@ BIN = Path(sys.executable).parent
 PAGES = [ROOT / "README.md", ROOT / "README.zh-CN.md", *sorted((ROOT / "docs/tutorials").glob("*"))]
 PROGRAMS = {"deepcanon", "make", "pip", "git", "cat", "."}
 ENVIRONMENT = {
-    **os.environ,
+    **{name: value for name, value in os.environ.items() if not name.startswith("DEEPCANON_")},
     "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}",
     "COLUMNS": "200",
     "NO_COLOR": "1",
@@ -48,13 +48,10 @@ ALL_COMMANDS = sorted({each for page in PAGES for each in commands(page)})
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with what the pages' commands are about; the pictures are made up."""
-    random = np.random.default_rng(0)
-    (tmp_path / "photos").mkdir()
-    names = ["photo.jpg", "painting.jpg", "photos/1.jpg", "photos/2.jpg", "photos/3.jpg"]
-    for name in names:
-        coarse = random.integers(0, 256, (6, 8, 3), dtype=np.uint8)
-        Image.fromarray(coarse).resize((96, 72), Image.Resampling.BICUBIC).save(tmp_path / name)
+    """A folder with what the pages' commands are about; the pictures are generated."""
+    save(photo(0, (72, 96)), tmp_path / "photo.jpg")
+    save(painting(0, (72, 96)), tmp_path / "painting.jpg")
+    picture_folder(tmp_path / "photos", 3, size=72)
     return tmp_path
 
 

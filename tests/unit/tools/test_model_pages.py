@@ -23,8 +23,11 @@ def card() -> dict[str, Any]:
         "default": "paper",
         "module": "deepcanon.classify.net",
         "variants": {
-            "paper": {"differs": "", "config": {"width": 64}},
-            "modern": {"differs": "twice\nas wide", "config": {"width": 128, "norm": "batch"}},
+            "paper": {"differs": "", "config": {"width": 64, "depth": 3}},
+            "modern": {
+                "differs": "twice\nas wide",
+                "config": {"width": 128, "depth": 3, "norm": "batch"},
+            },
         },
     }
 
@@ -42,6 +45,7 @@ def test_a_page_says_what_the_card_says(tmp_path: Path, card: dict[str, Any]) ->
     assert "| `paper` (default) | nothing |" in text
     assert "| `modern` | twice as wide |" in text
     assert "| `width` | `64` | `128` |" in text
+    assert "| `depth` | `3` | same |" in text
     assert '| `norm` |  | `"batch"` |' in text
     assert "3×224×192" in text
     assert "deepcanon.classify.net" in text
