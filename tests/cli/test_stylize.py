@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from deepcanon.core.images import Picture
 from deepcanon.style.color import keep_color, mix
 from tests import tiny_style
 from tests.cli.conftest import Run, photo, pixels
@@ -192,6 +194,38 @@ def test_standard_input_to_a_file_and_a_file_to_standard_output(run: Run, desk: 
     assert (pixels(Path("out.png")) == 255 - original).all()
 
 
+def test_a_pipe_beside_files_gets_the_picture_alone(run: Run, desk: Path) -> None:
+    photo(Path("photo.png"))
+    ran = run("stylize", "-", "photo.png", *FAST, stdin=Path("photo.png").read_bytes())
+    assert (ran.code, ran.err) == (0, "")
+    image = Image.open(io.BytesIO(ran.stdout))
+    assert image.size == (48, 32)
+    assert ran.stdout.endswith(b"IEND\xaeB`\x82")
+    assert Path("photo.starry-night.png").exists()
+
+
+def test_a_picture_the_engine_fails_on_is_passed_over(
+    run: Run, desk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from deepcanon.core.errors import Failed
+    from deepcanon.style.predict import Stylizer
+
+    paint = Stylizer._paint
+
+    def fails(self: Stylizer, picture: Picture) -> np.ndarray:
+        if picture.name == "in/a.png":
+            raise Failed("out of memory", hint="a smaller picture")
+        return paint(self, picture)
+
+    monkeypatch.setattr(Stylizer, "_paint", fails)
+    photo(Path("in/a.png"))
+    photo(Path("in/b.png"))
+    ran = run("stylize", "in", "-o", "out", *FAST)
+    assert ran.code == 1
+    assert ran.err.splitlines()[0] == "skipped in/a.png: out of memory"
+    assert Path("out/b.starry-night.png").exists()
+
+
 def test_a_real_pipe(desk: Path, tiny_model: Path) -> None:
     """In a process, warnings as errors: bytes in, bytes out, and no torch."""
     original = photo(Path("photo.png"))
@@ -291,7 +325,19 @@ def test_json(run: Run, desk: Path) -> None:
     assert json.dumps(content)
 
 
-def test_names_in_any_alphabet_and_in_none(run: Run, desk: Path) -> None:
+def test_names_that_are_no_text(run: Run, desk: Path) -> None:
+    name = os.fsdecode(b"\xff\xfe.png")
+    photo(Path("photo.png"))
+    Path("photo.png").rename(name)
+    ran = run("stylize", name, *FAST)
+    assert (ran.code, ran.err) == (0, "")
+    assert Path(os.fsdecode(b"\xff\xfe.starry-night.png")).exists()
+    assert run("stylize", ".", "--json", *FAST).json["results"][0]["input"] == name
+    Path(name).write_bytes(b"")
+    assert "is empty" in run("stylize", name, *FAST).error_lines[0]
+
+
+def test_names_in_any_alphabet(run: Run, desk: Path) -> None:
     photo(Path("照片 一.png"))
     assert "照片 一.udnie.png" in run("stylize", "照片 一.png", "--style", "udnie", *FAST).out
     assert Path("照片 一.udnie.png").exists()

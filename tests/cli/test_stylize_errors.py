@@ -202,8 +202,10 @@ def test_output_names_that_are_no_picture(run: Run, desk: Path) -> None:
     photo(Path("photo.png"))
     hint = refused(run("stylize", "photo.png", "-o", "out.doc"), "out.doc", "'.doc'")
     assert ".jpg" in hint
-    refused(run("stylize", "photo.png", "--json", "-o", "-"), "--json and -o -")
-    refused(run("stylize", "sheet", "photo.png", "--json", "-o", "-"), "--json and -o -")
+    data = Path("photo.png").read_bytes()
+    for words in (("photo.png", "-o", "-"), ("-",), ("-", "photo.png")):
+        refused(run("stylize", *words, "--json", *FAST, stdin=data), "both go to standard output")
+    refused(run("stylize", "sheet", "photo.png", "--json", "-o", "-"), "both go to standard output")
 
 
 def test_a_folder_that_cannot_be_written(run: Run, desk: Path) -> None:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TextIO, TypeAlias
+from typing import Any, Literal, TextIO, TypeAlias, TypeVar
 
 from deepcanon.cli.output import note, print_table, progress
 from deepcanon.core.errors import BadInput, DeepcanonError, Failed
@@ -16,6 +16,7 @@ from deepcanon.core.images import find, same_file
 __all__ = ["Failure", "Job", "Outcome", "Plan", "check_output", "plan", "print_written", "run_all"]
 
 Place: TypeAlias = Path | Literal["-"]
+Made = TypeVar("Made")
 
 # Formats that are written as they were read; anything else becomes PNG.
 _WRITABLE = frozenset((".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"))
@@ -75,13 +76,15 @@ def plan(
     tag: str,
     tags: Iterable[str] = (),
     keep: Iterable[str | Path] = (),
+    as_json: bool = False,
 ) -> Plan:
     """Pair every picture that `words` name with an output.
 
     `tag` goes into the names that are made up: photo.TAG.jpg. Pictures of a folder or glob that
     are the result of an earlier run (TAG or one of `tags`) are left out. `keep` are files that must
     not be overwritten. Raises `BadInput` when an output would overwrite an input, or two would
-    share one; and when the only word names nothing that can be read.
+    share one; when a picture would go to standard output, and JSON too; and when the only word
+    names nothing that can be read.
     """
     made = Plan()
     sources, named = _find(words, made)
@@ -95,39 +98,59 @@ def plan(
         made.jobs.append(Job(source, _output_for(source, output, tag=tag, folder=folder)))
     _refuse_clashes(made.jobs, keep=keep)
     for job in made.jobs:
+        if job.output == "-" and as_json:
+            raise BadInput(
+                "the picture and the JSON would both go to standard output",
+                hint="leave out --json, or name a file with -o",
+            )
         check_output(job.output)
     return made
 
 
 def run_all(
-    made: Plan, work: Callable[[Job], dict[str, Any]], *, label: str, quiet: bool
+    made: Plan,
+    make: Callable[[Job], Made],
+    write: Callable[[Job, Made], dict[str, Any]],
+    *,
+    label: str,
+    quiet: bool,
 ) -> Outcome:
-    """Do every job; a bad picture among several is noted and passed over.
+    """Make and write the result of every job; a bad picture among several is passed over.
 
-    The only picture's error is raised, and so is `Failed`: a full disk will not mend itself.
+    The error of the only picture is raised. So is `Failed` in writing: when the disk is full, it
+    is for the others too.
     """
     outcome = Outcome(failures=list(made.failures))
     alone = len(made.jobs) + len(made.failures) == 1
     with progress(label, total=len(made.jobs), quiet=quiet) as advance:
         for job in made.jobs:
             try:
-                outcome.results.append(work(job))
-            except BadInput as error:
+                result = make(job)
+            except DeepcanonError as error:
                 if alone:
                     raise
                 outcome.failures.append(Failure(str(job.source), error))
+            else:
+                try:
+                    outcome.results.append(write(job, result))
+                except BadInput as error:
+                    if alone:
+                        raise
+                    outcome.failures.append(Failure(str(job.source), error))
             advance(Path(job.source).name)
     return outcome
 
 
 def print_written(results: Iterable[dict[str, Any]]) -> None:
-    """A line for each picture written: its `output`, `width` x `height` and `seconds`."""
+    """A line for each picture written: its `output`, `width` x `height` and `seconds`.
+
+    Nothing when one of them went to standard output, where the lines would be added to it.
+    """
     rows = [
         [each["output"], f"{each['width']}x{each['height']}", f"{each['seconds']:.2f} s"]
         for each in results
-        if each["output"] != "-"
     ]
-    if rows:
+    if rows and all(row[0] != "-" for row in rows):
         print_table(rows)
 
 

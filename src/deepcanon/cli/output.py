@@ -160,5 +160,6 @@ def _finite(content: Any) -> Any:
 
 def _accept_any_name() -> None:
     """File names need not be valid text; printing one must not fail."""
-    with suppress(AttributeError, ValueError):
-        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, ValueError):
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]

@@ -144,8 +144,6 @@ def stylize(
 
     start = time.perf_counter()
     check_strength(strength)  # NaN passes click's range
-    if output == "-" and as_json:
-        raise BadInput("--json and -o - both write to standard output", hint="leave out one")
     look = Look(strength=strength, keep_color=keep_color, max_size=max_size)
     descent = Descent(features=features, iterations=iterations, preview=preview, seed=seed)
     painting = style if style is not None and _is_picture(style) else None
@@ -159,14 +157,9 @@ def stylize(
         _check_johnson(painting, descent)
         chosen = _johnson(style, look, model=model, engine=engine, threads=threads)
     keep = [painting] if painting is not None else []
-    made = plan(photos, output=output, tag=chosen.tag, tags=chosen.tags, keep=keep)
-
-    def work(job: Job) -> dict[str, Any]:
-        stylized = chosen.paint(job)
-        stylized.save(job.output)
-        return _entry(job, stylized)
-
-    outcome = run_all(made, work, label="repainting", quiet=quiet or as_json or by_descent)
+    made = plan(photos, output=output, tag=chosen.tag, tags=chosen.tags, keep=keep, as_json=as_json)
+    silent = quiet or as_json or by_descent  # a descent has a bar of its own for each picture
+    outcome = run_all(made, chosen.paint, _write, label="repainting", quiet=silent)
     if as_json:
         print_json(
             {
@@ -232,9 +225,7 @@ def sheet(
     from deepcanon.style.sheet import contact_sheet, every_style
 
     start = time.perf_counter()
-    if output == "-" and as_json:
-        raise BadInput("--json and -o - both write to standard output", hint="leave out one")
-    jobs = plan([photo], output=output, tag="sheet").jobs
+    jobs = plan([photo], output=output, tag="sheet", as_json=as_json).jobs
     if len(jobs) != 1:
         raise BadInput(f"{photo} is {len(jobs)} pictures", hint="name the one for the sheet")
     job = jobs[0]
@@ -390,7 +381,8 @@ def _is_picture(style: str) -> bool:
     return Path(style).suffix.lower() in SUFFIXES or os.sep in style or Path(style).is_file()
 
 
-def _entry(job: Job, stylized: Stylized) -> dict[str, Any]:
+def _write(job: Job, stylized: Stylized) -> dict[str, Any]:
+    stylized.save(job.output)
     known = stylized.to_dict()
     del known["picture"]  # the name of the input, once more
     return {"input": str(job.source), "output": str(job.output), **known}
