@@ -142,9 +142,7 @@ def test_without_a_limit_the_size_is_the_photographs(model: Path) -> None:
 
 
 @pytest.mark.parametrize("as_picture", [False, True])
-def test_max_size_limits_the_longer_side(
-    as_picture: bool, model: Path, photo: np.ndarray
-) -> None:
+def test_max_size_limits_the_longer_side(as_picture: bool, model: Path, photo: np.ndarray) -> None:
     source = load(photo) if as_picture else photo
     assert stylizer("udnie", model)(source, max_size=30).pixels.shape == (20, 30, 3)
     assert stylizer("udnie", model)(source, max_size=600).pixels.shape == (40, 60, 3)
@@ -273,9 +271,7 @@ def test_using_it_never_imports_torch(model: Path, tmp_path: Path) -> None:
     assert (tmp_path / "out.png").exists()
 
 
-def test_the_default_model_is_the_shipped_one(
-    model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_default_model_is_the_shipped_one(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
     def shipped(name: str) -> Path:
