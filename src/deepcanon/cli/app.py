@@ -30,7 +30,7 @@ class Entry(NamedTuple):
 # `stylize` with a photograph called "sheet" (write ./sheet for that).
 COMMANDS = {
     "stylize": Entry("stylize", "stylize", "repaint photographs in the style of a painting"),
-    "stylize sheet": Entry("stylize", "sheet", "one photograph in every style, on one page"),
+    "stylize sheet": Entry("sheet", "sheet", "one photograph in every style, on one page"),
     "demo": Entry("demo", "demo", "repaint the sample photograph in every shipped style"),
     "list": Entry("list", "list_", "the networks in the catalogue"),
     "describe": Entry("describe", "describe", "a network: its paper, variants and layers"),

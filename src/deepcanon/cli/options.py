@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import click
 
-__all__ = ["SETTINGS", "engine", "examples", "json_", "model", "quiet", "threads"]
+__all__ = [
+    "SETTINGS",
+    "engine",
+    "examples",
+    "json_",
+    "keep_color",
+    "model",
+    "quiet",
+    "strength",
+    "threads",
+]
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -23,6 +33,16 @@ threads = click.option(
 model = click.option(
     "--model", metavar="FILE", help="A .onnx file of your own in place of the shipped network."
 )
+
+strength = click.option(
+    "--strength",
+    type=click.FloatRange(0, 1),
+    default=1.0,
+    show_default=True,
+    metavar="NUMBER",
+    help="How much of the style; 0 gives the photograph.",
+)
+keep_color = click.option("--keep-color", is_flag=True, help="Keep the photograph's colours.")
 
 
 def examples(*lines: str) -> str:

@@ -20,10 +20,9 @@ if TYPE_CHECKING:
     from deepcanon.cli.files import Job, Outcome
     from deepcanon.style.predict import Stylized
 
-__all__ = ["sheet", "stylize"]
+__all__ = ["stylize"]
 
 GATYS_SIZE = 512  # longer side in pixels unless told otherwise: a descent takes minutes even so
-TILE = 512  # longer side in pixels of a picture on the sheet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,17 +52,6 @@ class Method(NamedTuple):
     tags: Sequence[str]
 
 
-_strength = click.option(
-    "--strength",
-    type=click.FloatRange(0, 1),
-    default=1.0,
-    show_default=True,
-    metavar="NUMBER",
-    help="How much of the style; 0 gives the photograph.",
-)
-_keep_color = click.option("--keep-color", is_flag=True, help="Keep the photograph's colours.")
-
-
 @click.command(
     context_settings=options.SETTINGS,
     epilog=options.examples(
@@ -87,8 +75,8 @@ _keep_color = click.option("--keep-color", is_flag=True, help="Keep the photogra
     help="A file, a folder, or - for PNG to standard output."
     "  [default: photo.STYLE.jpg beside photo.jpg]",
 )
-@_strength
-@_keep_color
+@options.strength
+@options.keep_color
 @click.option(
     "--max-size",
     type=click.IntRange(min=1),
@@ -172,93 +160,6 @@ def stylize(
     elif not quiet:
         print_written(outcome.results)
     return outcome.report()
-
-
-@click.command(
-    context_settings=options.SETTINGS,
-    epilog=options.examples(
-        "deepcanon stylize sheet photo.jpg -o sheet.jpg",
-        "deepcanon stylize sheet photo.jpg --tile 256 --keep-color",
-    ),
-)
-@click.argument("photo", metavar="PHOTO")
-@click.option(
-    "-o",
-    "--output",
-    metavar="OUT",
-    help="A file, a folder, or - (PNG).  [default: photo.sheet.jpg beside photo.jpg]",
-)
-@click.option(
-    "--tile",
-    type=click.IntRange(min=16),
-    default=TILE,
-    show_default=True,
-    metavar="PIXELS",
-    help="Longer side of each picture on the page.",
-)
-@click.option("--columns", type=click.IntRange(min=1), metavar="N", help="Pictures side by side.")
-@_strength
-@_keep_color
-@options.model
-@options.engine
-@options.threads
-@options.json_
-@options.quiet
-def sheet(
-    photo: str,
-    *,
-    output: str | None,
-    tile: int,
-    columns: int | None,
-    strength: float,
-    keep_color: bool,
-    model: str | None,
-    engine: str,
-    threads: int | None,
-    as_json: bool,
-    quiet: bool,
-) -> int:
-    """One photograph in every style, on one page, each with its name."""
-    from deepcanon.cli.files import plan, print_written
-    from deepcanon.core.images import load, save
-    from deepcanon.style.predict import style_names
-    from deepcanon.style.sheet import contact_sheet, every_style
-
-    start = time.perf_counter()
-    jobs = plan([photo], output=output, tag="sheet", as_json=as_json).jobs
-    if len(jobs) != 1:
-        raise BadInput(f"{photo} is {len(jobs)} pictures", hint="name the one for the sheet")
-    job = jobs[0]
-    picture = load(job.source, max_side=tile)
-    painted = every_style(
-        picture,
-        model=model,
-        engine=engine,
-        threads=threads,
-        strength=strength,
-        keep_color=keep_color,
-    )
-    tiles = [("photograph", picture.pixels)]
-    styles = []
-    with progress("repainting", total=len(style_names(model)), quiet=quiet or as_json) as advance:
-        for name, stylized in painted:
-            tiles.append((name, stylized.pixels))
-            styles.append({"name": name, "seconds": round(stylized.seconds, 4)})
-            advance(name)
-    page = contact_sheet(tiles, columns=columns)
-    save(page, job.output)
-    written = {
-        "input": str(job.source),
-        "output": str(job.output),
-        "width": page.shape[1],
-        "height": page.shape[0],
-        "seconds": round(time.perf_counter() - start, 3),
-    }
-    if as_json:
-        print_json({"command": "stylize sheet", **written, "styles": styles})
-    elif not quiet:
-        print_written([written])
-    return 0
 
 
 def _johnson(
