@@ -129,7 +129,7 @@ def fetch(url: str, *, sha256: str, name: str, on_progress: Progress | None = No
     """
     if not re.fullmatch(r"[0-9a-f]{8,64}", sha256):
         raise ValueError(f"not a sha256: {sha256!r}")
-    if Path(name).name != name:
+    if Path(name).name != name or name in ("", ".."):
         raise ValueError(f"not a plain file name: {name!r}")
     target = cache_folder() / name
     found = _sha256(target) if target.is_file() else None
@@ -180,6 +180,7 @@ def _download(
     def unreachable(cause: Exception) -> DeepcanonError:
         if isinstance(cause, HTTPError):
             reason = f"HTTP {cause.code} {cause.reason}"
+            cause.close()  # it is an open answer, too
         else:
             reason = str(getattr(cause, "reason", "") or cause) or type(cause).__name__
         return Failed(

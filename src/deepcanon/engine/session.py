@@ -323,7 +323,8 @@ def _reason(cause: Exception) -> str:
     telling = [line for line in lines if line and not line.startswith(("Exception from", "Check "))]
     if not telling:
         return type(cause).__name__
-    return re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", telling[0])
+    end = next((i for i, line in enumerate(telling) if not line.endswith(":")), 0)
+    return re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", " ".join(telling[: end + 1]))
 
 
 _OPENERS: dict[str, Callable[[Path, Record, int | None], Session]] = {

@@ -89,7 +89,8 @@ def test_every_cut_of_a_file_is_noticed_or_harmless(make_onnx: Callable[..., Pat
     content = path.read_bytes()
     whole = open_onnx(path).metadata()
     caught = 0
-    for end in range(0, len(content)):
+    ends = range(0, len(content), 3)
+    for end in ends:
         path.write_bytes(content[:end])
         try:
             file = open_onnx(path)
@@ -98,7 +99,7 @@ def test_every_cut_of_a_file_is_noticed_or_harmless(make_onnx: Callable[..., Pat
         except BadInput as error:
             assert str(path) in error.message and error.hint
             caught += 1
-    assert caught > 0.95 * len(content)
+    assert caught > 0.95 * len(ends)
 
 
 @given(noise=st.binary(min_size=1, max_size=60))
