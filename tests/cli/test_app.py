@@ -102,6 +102,7 @@ def test_an_option_before_the_command(run: Run) -> None:
         (("stylize", "a.jpg", "--threads", "0"), "0 is not in the range"),
         (("stylize", "sheet"), "missing argument 'PHOTO'"),
         (("demo", "extra"), "unexpected extra argument"),
+        (("demo", "-o"), "'-o' requires an argument"),
     ],
 )
 def test_usage_errors_have_two_lines_too(words: tuple[str, ...], says: str, run: Run) -> None:
@@ -109,7 +110,8 @@ def test_usage_errors_have_two_lines_too(words: tuple[str, ...], says: str, run:
     assert ran.code == 2
     error, hint = ran.error_lines
     assert says in error.replace("no such option: --stile", "no such option '--stile'")
-    assert "--help shows the options" in hint
+    command = "stylize sheet" if words[1:2] == ("sheet",) else words[0]
+    assert hint == f"hint: deepcanon {command} --help shows the options and an example"
 
 
 def test_the_longest_name_wins(run: Run) -> None:

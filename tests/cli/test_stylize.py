@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from deepcanon.core.images import Picture
+from deepcanon.engine.session import Session
 from deepcanon.style.color import keep_color, mix
 from tests import tiny_style
 from tests.cli.conftest import Run, photo, pixels
@@ -108,6 +109,25 @@ def test_quiet_says_nothing(run: Run, desk: Path) -> None:
     photo(Path("photo.png"))
     ran = run("stylize", "photo.png", "-q", *FAST)
     assert (ran.code, ran.stdout, ran.err) == (0, b"", "")
+
+
+def test_no_more_threads_than_processors(
+    run: Run, desk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from deepcanon.style import predict
+
+    asked: list[int | None] = []
+
+    def open_session(path: Path, *, engine: str, threads: int | None) -> Session:
+        asked.append(threads)
+        return original(path, engine=engine, threads=threads)
+
+    original = predict.open_session
+    monkeypatch.setattr(predict, "open_session", open_session)
+    photo(Path("photo.png"))
+    for threads in ("1", "100000"):
+        assert run("stylize", "photo.png", "-q", "--threads", threads).code == 0
+    assert asked == [1, os.cpu_count()]
 
 
 # --- several pictures

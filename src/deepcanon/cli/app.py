@@ -104,8 +104,12 @@ def _dispatch(words: list[str], *, offline: bool) -> int:
         set_offline(True)
     command = load(name)
     rest = words[len(name.split()) :]
-    with command.make_context(f"deepcanon {name}", rest) as context:
-        code = command.invoke(context)
+    try:
+        with command.make_context(f"deepcanon {name}", rest) as context:
+            code = command.invoke(context)
+    except Exception as error:
+        error.add_note(f"deepcanon {name}")  # a complaint about options names its command
+        raise
     return code if isinstance(code, int) else 0
 
 

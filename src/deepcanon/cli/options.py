@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 __all__ = [
@@ -16,6 +18,14 @@ __all__ = [
     "threads",
 ]
 
+
+def _no_more_than_there_are(
+    _context: click.Context, _option: click.Parameter, threads: int | None
+) -> int | None:
+    """More threads than processors only wait for each other; thousands of them for minutes."""
+    return None if threads is None else min(threads, os.cpu_count() or 1)
+
+
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 json_ = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
@@ -28,7 +38,11 @@ engine = click.option(
     help="What runs the network: openvino, onnxruntime, torch; auto is the fastest installed.",
 )
 threads = click.option(
-    "--threads", type=click.IntRange(min=1), metavar="N", help="Processor threads to use."
+    "--threads",
+    type=click.IntRange(min=1),
+    callback=_no_more_than_there_are,
+    metavar="N",
+    help="Processor threads to use.",
 )
 model = click.option(
     "--model", metavar="FILE", help="A .onnx file of your own in place of the shipped network."

@@ -130,8 +130,8 @@ def _usage_error(error: Exception) -> tuple[str, str] | None:
         return None
     text = str(message()).strip().rstrip(".")
     text = text[:1].lower() + text[1:]
-    path = getattr(getattr(error, "ctx", None), "command_path", "deepcanon")
-    return f"error: {text}", f"hint: {path} --help shows the options and an example"
+    command = getattr(error, "__notes__", ["deepcanon"])[0]
+    return f"error: {text}", f"hint: {command} --help shows the options and an example"
 
 
 def _unexpected(error: Exception) -> DeepcanonError:
