@@ -117,7 +117,10 @@ def list_models(*, domain: str | None = None) -> list[ModelCard]:
 
 
 def get_card(name: str) -> ModelCard:
-    """The card of one model. Raises `BadInput` with near names when there is none."""
+    """The card of one model; each variant's config is a plain dict here, imported or not.
+
+    Raises `BadInput` with near names when there is none.
+    """
     return _find(name)[0]
 
 
@@ -211,7 +214,11 @@ def _from_index(content: dict[str, Any]) -> tuple[ModelCard, str]:
 def _find(name: str) -> tuple[ModelCard, str]:
     if name in _registered:
         entry = _registered[name]
-        return entry.card, entry.build.__module__
+        variants = {
+            key: Variant(config=_plain(each.config), differs=each.differs)
+            for key, each in entry.card.variants.items()
+        }
+        return dataclasses.replace(entry.card, variants=variants), entry.build.__module__
     if name in _index():
         return _index()[name]
     known = sorted({*_index(), *_registered})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import io
+import logging
 import os
 import re
 import sys
@@ -67,6 +68,10 @@ _WRITABLE = {
 }
 _HAS_ALPHA = {"PNG", "WEBP", "TIFF"}
 _HAS_ICC = {"PNG", "JPEG", "WEBP", "TIFF"}
+
+# Where nobody has set up logging, Python prints a library's error records to stderr; Pillow's
+# reach the user as our two lines already.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 def load(source: Source, *, max_side: int | None = None) -> Picture:

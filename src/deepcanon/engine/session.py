@@ -64,7 +64,7 @@ def open_session(
     "output_0" and on when it returns several, or by its own keys when it returns a dict.
     `threads` None leaves the number to the engine. Raises `BadInput` for an engine that is
     unknown, not installed or cannot run this model; for a file that is missing, damaged, without a
-    record or with weights that are not finite; and for `threads` below 1.
+    record or with NaN among its weights; and for `threads` below 1.
     """
     if threads is not None and threads < 1:
         raise BadInput(f"{threads} threads cannot compute anything", hint="give 1 or more")
@@ -105,9 +105,9 @@ def _checked(path: Path) -> Record:
         )
     record = read_record(path)
     for name, values in open_onnx(path).weights():
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
+        if values.dtype.kind == "f" and np.isnan(values).any():
             raise BadInput(
-                f"{path} holds a weight that is not a finite number, in {name}",
+                f"{path} holds a weight that is not a finite number (NaN): {name}",
                 hint="its training diverged or the file is damaged; export or download it again",
             )
     return record

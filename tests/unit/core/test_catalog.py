@@ -199,6 +199,16 @@ def test_the_index_holds_the_cards(home: ModuleType, monkeypatch: pytest.MonkeyP
     assert replace(read, variants={}) == replace(card("a"), variants={})
 
 
+def test_a_card_reads_the_same_once_its_module_is_imported(
+    home: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enter(home, card("a"))
+    write_index(monkeypatch)
+    imported = get_card("a")
+    monkeypatch.setattr(catalog, "_registered", {})
+    assert get_card("a") == imported
+
+
 def test_an_unknown_domain(home: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     enter(home, card("a"))
     write_index(monkeypatch)

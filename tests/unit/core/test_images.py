@@ -5,6 +5,7 @@ import io
 import os
 import stat
 import struct
+import subprocess
 import sys
 import zlib
 from pathlib import Path
@@ -187,6 +188,21 @@ def test_too_many_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     for source in (path, path.read_bytes(), io.BytesIO(path.read_bytes())):
         with pytest.raises(BadInput, match="the most that is read is"):
             load(source)
+
+
+def test_pillow_adds_no_lines_of_its_own(tmp_path: Path) -> None:
+    """Where nobody set up logging, its error records would go to stderr."""
+    quarters().save(tmp_path / "x.tif")
+    content = bytearray((tmp_path / "x.tif").read_bytes())
+    at = content.index(struct.pack("<HHI", 277, 3, 1))  # SamplesPerPixel, one short
+    content[at + 8 : at + 10] = struct.pack("<H", 9999)
+    (tmp_path / "x.tif").write_bytes(content)
+    code = "import sys; from deepcanon.core.images import load; load(sys.argv[1])"
+    ran = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "x.tif")], capture_output=True, text=True
+    )
+    assert "deepcanon.core.errors.BadInput" in ran.stderr
+    assert not ran.stderr.startswith("More samples per pixel")
 
 
 def test_an_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,11 +104,10 @@ def test_feeds_that_do_not_fit(engine: str, make_onnx: MakeOnnx) -> None:
 # --- bad files --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
-def test_a_weight_that_is_not_finite(make_onnx: MakeOnnx, bad: float, dtype: str) -> None:
+def test_nan_among_the_weights(make_onnx: MakeOnnx, dtype: str) -> None:
     weight = np.eye(3, dtype=dtype)[..., None, None]
-    weight[1, 1] = bad
+    weight[1, 1] = np.nan
     path = make_onnx(weight=weight)
     with pytest.raises(BadInput) as caught:
         open_session(path)
