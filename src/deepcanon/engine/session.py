@@ -215,10 +215,9 @@ def _open_openvino(path: Path, record: Record, threads: int | None) -> Session:
     lock = threading.Lock()  # one request holds one set of inputs
 
     def compute(feeds: Feeds) -> dict[str, Array]:
-        arrays = {name: np.ascontiguousarray(value) for name, value in feeds.items()}
         with lock:
             # Inputs are used where they lie; outputs are copied, the next run reuses their place.
-            results = request.infer(arrays, share_inputs=True, share_outputs=False)
+            results = request.infer(dict(feeds), share_inputs=True, share_outputs=False)
             return {name: results[name] for name in outputs}
 
     return _Running(
