@@ -1,0 +1,82 @@
+"""One file a table or figure of the canon, measured again: `deepcanon reproduce NAME`.
+
+Every module has a ``run(out, ...)`` that writes its pictures and tables into the folder `out` and
+returns a `Reproduced`. Importing this package imports none of them, and no torch.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from deepcanon.core.atomic import write_whole
+from deepcanon.core.errors import BadInput, MissingExtra
+
+__all__ = ["REPRODUCTIONS", "Progress", "Reproduced", "Reproduction", "find", "load", "write_table"]
+
+Progress = Callable[[int, int, str], None]  # steps done, steps in all, what was done
+
+
+class Reproduction(NamedTuple):
+    """Where a reproduction lives, its row of the canon, its line of help, and what it costs."""
+
+    module: str
+    row: str
+    help: str
+    cost: str
+
+
+REPRODUCTIONS = {
+    "style-tradeoff": Reproduction(
+        module="style_tradeoff",
+        row="T1",
+        help="content against style: one photograph at four ratios α/β, on one page",
+        cost="400 iterations of the feature network at 256 pixels: minutes",
+    ),
+    "style-speed": Reproduction(
+        module="style_speed",
+        row="T4",
+        help="the speed table: optimisation with VGG19 against one pass, at three sizes",
+        cost="22 iterations of VGG19 at 256, 512 and 1024 pixels: minutes, several GB of memory",
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reproduced:
+    """What was measured (`table`, ready for JSON) and the files that were written."""
+
+    table: dict[str, Any]
+    files: tuple[Path, ...]
+
+
+def find(name: str) -> Reproduction:
+    """The reproduction called `name`. Raises BadInput with near names when there is none."""
+    if name in REPRODUCTIONS:
+        return REPRODUCTIONS[name]
+    near = get_close_matches(name.lower(), REPRODUCTIONS, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"there is {', '.join(REPRODUCTIONS)}"
+    raise BadInput(f"there is no reproduction '{name}'", hint=hint)
+
+
+def load(name: str) -> Callable[..., Reproduced]:
+    """The ``run`` of a reproduction. Raises BadInput as `find` does, MissingExtra without torch."""
+    entry = find(name)
+    if find_spec("torch") is None:
+        raise MissingExtra(extra="train", need=f"reproduce {name}")
+    run: Callable[..., Reproduced] = import_module(f"{__name__}.{entry.module}").run
+    return run
+
+
+def write_table(table: dict[str, Any], path: Path) -> Path:
+    """Write a table as JSON, whole or not at all."""
+    text = json.dumps(table, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    with write_whole(path) as file:
+        file.write(text.encode())
+    return path
