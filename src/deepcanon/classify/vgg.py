@@ -201,9 +201,11 @@ class VGG(nn.Module):
         check_size(x, smallest=self.config.smallest)
         x = self.features(x)  # [b, 512, h/32, w/32]
         side = self.config.image_side // self.config.smallest
-        smaller = x.shape[-2] < side or x.shape[-1] < side
-        if self.config.head is Head.ADAPTIVE or smaller:
+        height, width = x.shape[-2:]
+        if self.config.head is Head.ADAPTIVE:
             x = functional.adaptive_avg_pool2d(x, (side, side))
+        elif height < side or width < side:
+            x = functional.adaptive_avg_pool2d(x, (max(height, side), max(width, side)))
         if x.shape[-2:] == (side, side):
             scores: Tensor = self.classifier(x.flatten(1))
         else:

@@ -154,6 +154,20 @@ def test_any_size_from_32_up(variant: str, size: tuple[int, int]) -> None:
     assert torch.isfinite(scores).all() and scores.std() > 1e-3
 
 
+@pytest.mark.parametrize("size", [(32, 32), (32, 130), (130, 32)])
+def test_small_pictures_are_stretched_along_the_short_side_only(size: tuple[int, int]) -> None:
+    net = small(A)
+    x = torch.rand(2, 3, *size)
+    maps = net.features(x)
+    for axis in (2, 3):
+        if maps.shape[axis] == 1:
+            maps = maps.repeat_interleave(2, dim=axis)
+    windows = maps.unfold(2, 2, 1).unfold(3, 2, 1)  # [2, 512, rows, columns, 2, 2]
+    windows = windows.permute(2, 3, 0, 1, 4, 5).flatten(0, 1).flatten(2)
+    scores = torch.stack([net.classifier(each) for each in windows])
+    assert_close(net(x), scores.mean(dim=0))
+
+
 @pytest.mark.parametrize("size", [(31, 64), (64, 31), (1, 1)])
 def test_too_small_names_the_smallest(size: tuple[int, int]) -> None:
     with pytest.raises(BadInput, match=f"{size[1]}x{size[0]} pixels") as caught:
