@@ -1,0 +1,192 @@
+"""Teaching the slim VGG: predict VGG16's activations, and with them its Gram matrices.
+
+What is compared, tap by tap (t teacher, s student, both in the teacher's principal components):
+
+- ``mean (s - t)^2 / mean t^2``, each component divided by the fourth root of its energy, so that
+  the faint ones, which hold texture, are learned as well as the few that hold brightness;
+- ``|G(s) - G(t)|^2 / |G(t)|^2``, the error that a style loss will see.
+
+A picture under optimisation is no photograph, so half of the samples are disturbed: other
+contrast and colour, noise fine and coarse, paintings beside photographs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
+
+from deepcanon.core.record import Record
+from deepcanon.nn.weights import write
+from deepcanon.style.data import Crops, Photos
+from deepcanon.style.features import FeatureNet, load_features
+from deepcanon.style.losses import gram
+from deepcanon.style.recipes import SlimRecipe
+from deepcanon.style.slim import Config, SlimVGG
+from deepcanon.training import provenance, schedules
+from deepcanon.training.fit import Run, fit
+
+
+def principal_components(
+    teacher: FeatureNet, pictures: Float[Tensor, "b 3 h w"], *, config: Config
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """Tap -> (basis [C, C/divide], mean square of each component), strongest first, uncentred."""
+    found: dict[str, tuple[Tensor, Tensor]] = {}
+    with torch.no_grad():
+        sums = {tap: torch.zeros(()) for tap in config.taps}
+        for picture in pictures.split(1):
+            for tap, activation in teacher(picture, config.taps).items():
+                sums[tap] = sums[tap] + gram(activation)[0].double() / activation[0, 0].numel()
+    for tap, total in sums.items():
+        energy, vectors = torch.linalg.eigh(total / len(pictures))
+        width = config.channels(tap)
+        strongest = energy.flip(0)[:width].clamp(min=float(energy[-1]) * 1e-9)
+        found[tap] = vectors.flip(1)[:, :width].float(), strongest.float()
+    return found
+
+
+class Distillation(pl.LightningModule):
+    """The student learns; the teacher and its principal components stay."""
+
+    def __init__(
+        self,
+        student: SlimVGG,
+        *,
+        teacher: FeatureNet,
+        components: Mapping[str, tuple[Tensor, Tensor]],
+        recipe: SlimRecipe,
+    ) -> None:
+        super().__init__()
+        self.student = student
+        self.recipe = recipe
+        self._teacher = [teacher]  # in a list: it is no part of what is trained or saved
+        self.bases = nn.ParameterDict(
+            {
+                tap: nn.Parameter(basis, requires_grad=False)
+                for tap, (basis, _) in components.items()
+            }
+        )
+        self.energies = nn.ParameterDict(
+            {tap: nn.Parameter(mean, requires_grad=False) for tap, (_, mean) in components.items()}
+        )
+        student.scale.copy_(
+            torch.stack([self.energies[tap].mean().sqrt() for tap in student.config.taps])
+        )
+
+    def training_step(self, pictures: Float[Tensor, "b 3 h w"], step: int) -> Tensor:
+        """Disturb, ask both, compare."""
+        pictures = disturb(pictures, seed=[self.recipe.seed, self.global_step])
+        pictures = pictures.contiguous(memory_format=torch.channels_last)
+        taps = self.student.config.taps
+        with torch.no_grad():
+            taught = self._teacher[0](pictures, taps)
+        answers = self.student(pictures, taps)
+        features = torch.zeros(())
+        grams = torch.zeros(())
+        for tap in taps:
+            target = torch.einsum("bchw,cd->bdhw", taught[tap].float(), self.bases[tap])
+            features = features + feature_error(answers[tap].float(), target, self.energies[tap])
+            grams = grams + gram_error(answers[tap].float(), target)
+        self.log_dict({"features": features / len(taps), "grams": grams / len(taps)})
+        return (features + self.recipe.gram_weight * grams) / len(taps)
+
+    def configure_optimizers(self) -> tuple[list[torch.optim.Optimizer], list[dict[str, object]]]:
+        """Adam, a short rise, then half a cosine down to nothing."""
+        optimizer = torch.optim.Adam(self.student.parameters(), lr=self.recipe.learning_rate)
+        shape = schedules.cosine(steps=self.recipe.steps, rise=100)
+        scheduler: LRScheduler = LambdaLR(optimizer, shape)
+        return [optimizer], [{"scheduler": scheduler, "interval": "step"}]
+
+
+def feature_error(
+    answer: Float[Tensor, "b d h w"], target: Float[Tensor, "b d h w"], energy: Float[Tensor, " d"]
+) -> Float[Tensor, ""]:
+    """Relative square error with each component divided by the fourth root of its energy."""
+    weight = energy.rsqrt().view(-1, 1, 1)
+    error = ((answer - target).square() * weight).mean()
+    return error / (target.square() * weight).mean()
+
+
+def gram_error(
+    answer: Float[Tensor, "b d h w"], target: Float[Tensor, "b d h w"]
+) -> Float[Tensor, ""]:
+    """Relative square error of the Gram matrices, averaged over the pictures."""
+    expected = gram(target)
+    error = (gram(answer) - expected).square().flatten(1).sum(1)
+    return (error / expected.square().flatten(1).sum(1)).mean()
+
+
+def disturb(pictures: Float[Tensor, "b 3 h w"], *, seed: list[int]) -> Float[Tensor, "b 3 h w"]:
+    """Half of the pictures in other colours and with noise between one and 16 pixels coarse."""
+    draw = np.random.default_rng(seed)
+    changed = []
+    for picture in pictures:
+        if draw.random() < 0.5:
+            gain = torch.tensor(draw.uniform(0.4, 1.6, (3, 1, 1)), dtype=torch.float32)
+            middle = picture.mean((1, 2), keepdim=True)
+            shift = torch.tensor(draw.normal(0, 0.1, (3, 1, 1)), dtype=torch.float32)
+            picture = (picture - middle) * gain + middle + shift
+            coarse = 2 ** int(draw.integers(5))
+            side = -(-picture.shape[-1] // coarse)
+            noise = torch.tensor(draw.normal(0, 1, (1, 3, side, side)), dtype=torch.float32)
+            noise = functional.interpolate(noise, size=picture.shape[-2:], mode="bilinear")[0]
+            picture = (picture + noise * float(draw.uniform(0, 0.3))).clamp(-0.1, 1.1)
+        changed.append(picture)
+    return torch.stack(changed)
+
+
+def train(recipe: SlimRecipe, *, folder: Path, resume: bool, quiet: bool) -> Path | None:
+    """Distil a slim VGG and write ``slim-vgg.safetensors``; None when interrupted."""
+    photos = Photos(recipe.photos, side=recipe.side + recipe.side // 4)
+    photos.warn()
+    paintings = Photos(recipe.paintings, side=2 * recipe.side)
+    paintings.warn()
+    crops = Crops(
+        [*photos, *_repeated(paintings, len(photos) // 4)], side=recipe.side, seed=recipe.seed
+    )
+    teacher = load_features(recipe.teacher)
+    config = Config()
+    sample = torch.stack([crops[len(crops.photos) * 1000 + i] for i in range(48)])
+    components = principal_components(teacher, sample, config=config)
+    pl.seed_everything(recipe.seed, verbose=False)
+    student = SlimVGG(config).to(memory_format=torch.channels_last)
+    task = Distillation(student, teacher=teacher, components=components, recipe=recipe)
+    content = provenance.as_dict(recipe)
+    run = Run(
+        folder=folder,
+        steps=recipe.steps,
+        batch=recipe.batch,
+        seed=recipe.seed,
+        precision=recipe.precision,
+        checkpoint_every=recipe.checkpoint_every,
+        quiet=quiet,
+    )
+    if not fit(task, crops, run=run, recipe=content, resume=resume):
+        return None
+    record = Record(
+        model="slim_vgg",
+        variant="principal",
+        domain="style",
+        config={},
+        labels=list(config.taps),
+        preprocessing={},
+        licence="Apache-2.0",
+        recipe=content,
+        data=f"{len(photos)} photographs, {len(paintings)} paintings",
+        date=provenance.today(),
+        hardware=provenance.hardware(),
+        scores={name: float(value) for name, value in task.trainer.callback_metrics.items()},
+        notes="student of a VGG16; activations in the teacher's principal components",
+    )
+    return write(student, folder / "slim-vgg.safetensors", record=record)
+
+
+def _repeated(pictures: Photos, count: int) -> list[np.ndarray]:
+    return [pictures[i % len(pictures)] for i in range(count)]

@@ -1,0 +1,160 @@
+"""Training transform networks: Johnson's perceptual objective, for one style or for many.
+
+The objective of a picture y painted from a photograph x in style s, with relu taps of a fixed
+VGG (Johnson et al. 2016, §3.2; N, G as in `deepcanon.style.losses.mean_gram`)::
+
+    content  mean (F(y) - F(x))^2 / mean F(x)^2              at `content_tap`
+    style    sum_l w_l |G_l(y) - G_l(s)|^2 / |G_l(s)|^2      at `style_taps`, sum_l w_l = 1
+    total    content_weight * content + style_weight * style + tv_weight * mean squared step
+
+*What differs from the paper*: content and style are relative to the size of their targets, so that
+one set of weights serves paintings whose Gram matrices differ a hundredfold.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
+
+from deepcanon.style.features import FeatureNet
+from deepcanon.style.johnson import Norm, TransformNet
+from deepcanon.style.losses import mean_gram, total_variation
+from deepcanon.training import schedules
+
+
+class Objective(NamedTuple):
+    """Where activations are compared, and how much each part counts."""
+
+    content_tap: str
+    style_taps: Mapping[str, float]
+    content_weight: float
+    style_weight: float
+    tv_weight: float
+
+
+class Terms(NamedTuple):
+    """The objective of each picture, [b], and its parts before their weights."""
+
+    total: Float[Tensor, " b"]
+    content: Float[Tensor, " b"]
+    style: Float[Tensor, " b"]
+    tv: Float[Tensor, " b"]
+
+
+class PerceptualLoss:
+    """The objective against a fixed feature network and the Gram matrices of some paintings."""
+
+    def __init__(
+        self,
+        features: FeatureNet,
+        paintings: Sequence[Float[Tensor, "1 3 h w"]],
+        *,
+        objective: Objective,
+    ) -> None:
+        self.features = features
+        self.objective = objective
+        with torch.no_grad():
+            found = [features(painting, objective.style_taps) for painting in paintings]
+            self.grams = {
+                tap: torch.cat([mean_gram(one[tap]) for one in found])
+                for tap in objective.style_taps
+            }
+
+    def content(self, photos: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c h2 w2"]:
+        """What the painted picture must keep of the photographs."""
+        with torch.no_grad():
+            return self.features(photos, [self.objective.content_tap])[self.objective.content_tap]
+
+    def __call__(
+        self,
+        painted: Float[Tensor, "b 3 h w"],
+        content: Float[Tensor, "b c h2 w2"],
+        styles: Float[Tensor, "b styles"],
+    ) -> Terms:
+        """Judge painted pictures; ``styles`` has one row a picture, its share of each painting."""
+        want = self.objective
+        found = self.features(painted, {*want.style_taps, want.content_tap})
+        kept = found[want.content_tap].float()
+        content = content.float()
+        lost = (kept - content).square().flatten(1).mean(1) / content.square().flatten(1).mean(1)
+        style = torch.zeros_like(lost)
+        for tap, weight in want.style_taps.items():
+            target = torch.einsum("bs,scd->bcd", styles, self.grams[tap])
+            error = (mean_gram(found[tap]) - target).square().flatten(1).sum(1)
+            style = style + weight * error / target.square().flatten(1).sum(1)
+        tv = total_variation(painted.float()) / painted[0].numel()
+        total = want.content_weight * lost + want.style_weight * style + want.tv_weight * tv
+        return Terms(total, lost, style, tv)
+
+
+class Repainting(pl.LightningModule):
+    """Trains a transform network; keeps a moving average of its weights, which is what ships."""
+
+    def __init__(
+        self,
+        net: TransformNet,
+        *,
+        loss: PerceptualLoss,
+        steps: int,
+        learning_rate: float,
+        average: float = 0.998,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.net = net
+        self.averaged = copy.deepcopy(net).requires_grad_(False)
+        self._loss = [loss]  # in a list: it is no part of what is trained or saved
+        self.steps, self.learning_rate, self.average, self.seed = (
+            steps,
+            learning_rate,
+            average,
+            seed,
+        )
+
+    def styles(self, count: int) -> Float[Tensor, "b styles"]:
+        """One style a picture; every run of as many pictures as there are styles shows each once."""
+        total = len(self._loss[0].grams[next(iter(self._loss[0].grams))])
+        first = self.global_step * count
+        chosen = []
+        for index in range(first, first + count):
+            round_, place = divmod(index, total)
+            chosen.append(np.random.default_rng([self.seed, 3, round_]).permutation(total)[place])
+        return torch.eye(total)[torch.tensor(np.array(chosen))]
+
+    def training_step(self, photos: Float[Tensor, "b 3 h w"], step: int) -> Tensor:
+        """Paint, judge. The feature network is fixed; the photographs' own features are targets."""
+        loss = self._loss[0]
+        photos = photos.contiguous(memory_format=torch.channels_last)
+        styles = self.styles(len(photos))
+        given = styles if self.net.config.norm is Norm.CONDITIONAL else None
+        painted = self.net(photos, given)
+        terms = loss(painted.float(), loss.content(photos), styles)
+        self.log_dict({name: value.mean() for name, value in terms._asdict().items()})
+        return terms.total.mean()
+
+    def on_train_batch_end(self, *_: object) -> None:
+        """Move the average: ``a <- d a + (1 - d) w``, with a smaller d in the first steps."""
+        decay = min(self.average, (1 + self.global_step) / (10 + self.global_step))
+        with torch.no_grad():
+            for kept, new in zip(
+                self.averaged.state_dict().values(), self.net.state_dict().values(), strict=True
+            ):
+                if kept.is_floating_point():
+                    kept.lerp_(new, 1 - decay)
+                else:
+                    kept.copy_(new)
+
+    def configure_optimizers(self) -> tuple[list[torch.optim.Optimizer], list[dict[str, object]]]:
+        """Adam (Johnson et al., §4.1), a short rise, then half a cosine down to nothing."""
+        weights = [weight for weight in self.net.parameters() if weight.requires_grad]
+        optimizer = torch.optim.Adam(weights, lr=self.learning_rate)
+        shape = schedules.cosine(steps=self.steps, rise=min(100, self.steps // 10))
+        return [optimizer], [{"scheduler": LambdaLR(optimizer, shape), "interval": "step"}]

@@ -1,0 +1,18 @@
+"""Learning-rate curves as plain functions of the step, for `torch`'s LambdaLR."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+
+def cosine(*, steps: int, rise: int = 0) -> Callable[[int], float]:
+    """A straight rise over ``rise`` steps, then half a cosine from 1 to 0 at ``steps``."""
+
+    def factor(step: int) -> float:
+        if step < rise:
+            return (step + 1) / rise
+        share = (step - rise) / max(1, steps - rise)
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
+
+    return factor
