@@ -37,12 +37,7 @@ ANY_SIZE: dict[type[nn.Module], Callable[[Any], nn.Module]] = {VGG: dense}
 def small(name: str, *, variant: str) -> dict[str, int]:
     """The settings of `SMALL` that this model has."""
     config = get_card(name).variants[variant].config
-    names = (
-        {each.name for each in dataclasses.fields(config)}
-        if dataclasses.is_dataclass(config)
-        else set(config)
-    )
-    return {key: value for key, value in SMALL.items() if key in names}
+    return {key: value for key, value in SMALL.items() if key in config}
 
 
 def build(name: str, *, variant: str | None = None, seed: int = 0) -> nn.Module:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -91,18 +90,13 @@ def _as_dict(card: ModelCard, *, variant: str, table: LayerTable | None) -> dict
         "new": card.new,
         "default": card.default,
         "variants": {
-            name: {"differs": each.differs, "config": _plain(each.config)}
+            name: {"differs": each.differs, "config": each.config}
             for name, each in card.variants.items()
         },
         "variant": variant,
         **({"layers": None} if table is None else table.to_dict()),
         "note": _NO_TORCH if table is None else "",
     }
-
-
-def _plain(config: Any) -> dict[str, Any]:
-    """A config is a dictionary in the index, and a dataclass once its module is imported."""
-    return config if isinstance(config, dict) else asdict(config)
 
 
 def _print(card: ModelCard, *, variant: str, table: LayerTable | None) -> None:
