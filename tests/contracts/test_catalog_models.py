@@ -15,11 +15,12 @@ import pytest
 import torch
 from torch import nn
 from torch.testing import assert_close
+from torch.utils._pytree import tree_leaves
 
 from deepcanon.classify.vgg import VGG, dense
 from deepcanon.core.catalog import create_model, get_card, list_models
 from deepcanon.core.record import Record
-from deepcanon.nn.layer_table import layer_table
+from deepcanon.nn.layer_table import example_inputs, layer_table
 from deepcanon.nn.weights import copy_into, read, write
 
 NAMES = [card.name for card in list_models()]
@@ -32,6 +33,17 @@ each_variant = pytest.mark.parametrize(("name", "variant"), VARIANTS)
 
 # The form of a network that takes pictures of any size, where that is not the network itself.
 ANY_SIZE: dict[type[nn.Module], Callable[[Any], nn.Module]] = {VGG: dense}
+
+
+class OnPictures(nn.Module):
+    """A network with its other arguments given and its outputs in a row."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, picture: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return tuple(tree_leaves(self.net(*example_inputs(self.net, picture))))
 
 
 def small(name: str, *, variant: str) -> dict[str, int]:
@@ -57,6 +69,11 @@ def build(name: str, *, variant: str | None = None, seed: int = 0) -> nn.Module:
     return net.eval()
 
 
+def outputs(net: nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
+    """All tensors that the network answers with."""
+    return list(OnPictures(net)(x))
+
+
 def pictures(name: str, *, batch: int = 2, height: int = SIDE, width: int = SIDE) -> torch.Tensor:
     torch.manual_seed(1)
     return torch.rand(batch, get_card(name).input_size[0], height, width)
@@ -65,10 +82,12 @@ def pictures(name: str, *, batch: int = 2, height: int = SIDE, width: int = SIDE
 @each_variant
 def test_forward_is_finite_and_depends_on_the_picture(name: str, variant: str) -> None:
     with torch.no_grad():
-        got = build(name, variant=variant)(pictures(name))
-    assert got.shape[0] == 2
-    assert torch.isfinite(got).all()
-    assert not torch.allclose(got[0], got[1])
+        got = outputs(build(name, variant=variant), pictures(name))
+    assert got
+    for each in got:
+        assert each.shape[0] == 2
+        assert torch.isfinite(each).all()
+        assert not torch.allclose(each[0], each[1])
 
 
 @each_model
@@ -86,7 +105,7 @@ def test_starting_weights_are_finite_and_seeded(name: str) -> None:
 @each_variant
 def test_every_parameter_has_a_gradient(name: str, variant: str) -> None:
     net = build(name, variant=variant)
-    net(pictures(name)).square().sum().backward()
+    sum(each.square().sum() for each in outputs(net, pictures(name))).backward()
     without = [
         key
         for key, each in net.named_parameters()
@@ -99,17 +118,20 @@ def test_every_parameter_has_a_gradient(name: str, variant: str) -> None:
 def test_each_picture_of_a_batch_is_on_its_own(name: str) -> None:
     net, x = build(name), pictures(name, batch=3)
     with torch.no_grad():
-        assert_close(net(x)[1:2], net(x[1:2]), rtol=1e-4, atol=1e-5)
+        together = [each[1:2] for each in outputs(net, x)]
+        assert_close(outputs(net, x[1:2]), together, rtol=1e-4, atol=1e-5)
 
 
 @each_model
 def test_weights_survive_a_file(name: str, tmp_path: Path) -> None:
     net, other = build(name), build(name, seed=7)
     x = pictures(name)
+    path = write(net, tmp_path / "a.safetensors", record=record_of(name, net))
     with torch.no_grad():
-        assert not torch.allclose(other(x), net(x))
-        copy_into(other, read(write(net, tmp_path / "a.safetensors", record=record_of(name, net))))
-        assert torch.equal(other(x), net(x))
+        expected = outputs(net, x)
+        assert not torch.allclose(outputs(other, x)[0], expected[0])
+        copy_into(other, read(path))
+        assert all(map(torch.equal, outputs(other, x), expected))
 
 
 @each_variant
@@ -130,28 +152,29 @@ def test_onnx_equals_torch_at_several_batches_and_sizes(name: str, tmp_path: Pat
     from deepcanon.engine.export import export
 
     net = build(name)
-    net = ANY_SIZE.get(type(net), lambda same: same)(net).eval()
+    net = ANY_SIZE.get(type(net), OnPictures)(net).eval()
     shapes = [(2, 96, 64), (1, 64, 64), (3, 72, 100)]
     feeds = [
         {"picture": pictures(name, batch=batch, height=height, width=width)}
         for batch, height, width in shapes
     ]
+    with torch.no_grad():
+        expected = [outputs(net, feed["picture"]) for feed in feeds]
     path = export(
         net,
         tmp_path / f"{name}.onnx",
         example=feeds[0],
-        outputs=["output"],
+        outputs=[f"output{n}" for n in range(len(expected[0]))],
         dynamic={"picture": {0: "batch", 2: "height", 3: "width"}},
         record=record_of(name, net),
         check=feeds,
     )
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    for feed in feeds:
-        with torch.no_grad():
-            expected = net(feed["picture"])
-        (got,) = session.run(None, {"picture": feed["picture"].numpy()})
-        assert expected.abs().max() > 1e-3
-        assert_close(torch.from_numpy(got), expected, rtol=1e-3, atol=1e-4)
+    for feed, wanted in zip(feeds, expected, strict=True):
+        got = session.run(None, {"picture": feed["picture"].numpy()})
+        for ours, theirs in zip(got, wanted, strict=True):
+            assert theirs.abs().max() > 1e-3
+            assert_close(torch.from_numpy(ours), theirs, rtol=1e-3, atol=1e-4)
 
 
 def record_of(name: str, net: nn.Module) -> Record:

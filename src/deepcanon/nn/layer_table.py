@@ -63,10 +63,21 @@ class _View:
     jump: tuple[Fraction, Fraction]
 
 
+def example_inputs(module: nn.Module, pictures: Tensor) -> tuple[Any, ...]:
+    """The arguments with which ``module`` runs on ``pictures``, [b, c, h, w].
+
+    These are the pictures alone, unless the module has a method ``example_inputs(pictures)`` that
+    returns all of them: for networks that also take, say, the weights of styles.
+    """
+    more = getattr(module, "example_inputs", None)
+    return (pictures,) if more is None else tuple(more(pictures))
+
+
 def layer_table(module: nn.Module, *, input_size: Sequence[int]) -> LayerTable:
     """Run ``module`` in eval mode on one picture of ``input_size`` (c, h, w), by shapes alone.
 
-    The module is not changed, wherever its weights are. Raises what its ``forward`` raises.
+    What else the module takes comes from `example_inputs`. The module is not changed, wherever
+    its weights are. Raises what its ``forward`` raises.
     """
     meta = {
         name: torch.empty_like(tensor, device="meta")
@@ -83,9 +94,10 @@ def layer_table(module: nn.Module, *, input_size: Sequence[int]) -> LayerTable:
         stack.enter_context(torch.no_grad())
         stack.enter_context(torch.device("meta"))
         picture = torch.empty(1, *input_size)
+        inputs = example_inputs(module, picture)
         counter.see(picture, _View((Fraction(1), Fraction(1)), (Fraction(1), Fraction(1))))
         stack.enter_context(counter)
-        functional_call(module, meta, (picture,))
+        functional_call(module, meta, inputs)
     return LayerTable(
         input=tuple(input_size),
         layers=tuple(counter.layers),

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from deepcanon.nn.layer_table import Layer, LayerTable, layer_table
+from deepcanon.nn.layer_table import Layer, LayerTable, example_inputs, layer_table
 
 pytestmark = pytest.mark.row("C5")
 
@@ -114,6 +114,28 @@ def test_branches_take_the_wider_field_and_loose_products_count() -> None:
     assert table.layers[-1].parameters == 24
     assert table.parameters == sum(each.numel() for each in Branches().parameters())
     assert table.parameters == weights(table) + 12  # the layer nobody called
+
+
+class Styled(nn.Module):
+    """Takes a weight a picture beside the pictures, and answers with a dictionary."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = conv(3, 2, 3)
+
+    def example_inputs(self, pictures: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return pictures, pictures.new_ones(len(pictures))
+
+    def forward(self, x: torch.Tensor, weights: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"out": self.conv(x) * weights[:, None, None, None]}
+
+
+def test_a_module_may_say_what_else_it_takes() -> None:
+    pictures = torch.rand(2, 3, 4, 4)
+    assert [each.shape for each in example_inputs(Styled(), pictures)] == [(2, 3, 4, 4), (2,)]
+    assert example_inputs(conv(3, 2, 3), pictures) == (pictures,)
+    (line,) = layer_table(Styled(), input_size=(3, 4, 4)).layers
+    assert (line.name, line.output, line.multiply_adds) == ("conv", (2, 4, 4), 2 * 16 * 27)
 
 
 def test_a_layer_called_twice_is_two_lines_with_its_weights_in_the_first() -> None:
