@@ -39,6 +39,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from pathlib import Path
 
 import torch
 from jaxtyping import Float, UInt8
@@ -46,6 +47,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from deepcanon.core.catalog import ModelCard, Variant, register
+from deepcanon.core.record import Record
+from deepcanon.engine.export import export
 from deepcanon.nn.weights import copy_into, read
 from deepcanon.style.norms import ConditionalInstanceNorm, UnconditionalNorm
 
@@ -227,6 +230,10 @@ class TransformNet(nn.Module):
             return torch.sigmoid(x)
         return (torch.tanh(x) + 1) / 2
 
+    def exportable(self) -> ForPictures:
+        """The network with the inputs and outputs of its `.onnx` file."""
+        return ForPictures(self)
+
 
 def _reflect_around(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h2 w2"]:
     """40 reflected pixels around, more at the far ends where 4 does not divide a side.
@@ -260,6 +267,35 @@ class ForPictures(nn.Module):
         return (y * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
 
 
+def export_multistyle(net: TransformNet, path: str | Path, *, record: Record) -> Path:
+    """Write ``net`` as the `.onnx` file that `deepcanon.style.predict` reads.
+
+    Inputs `picture` uint8 [b, h, w, 3] and `weights` float32 [b, styles] (of no effect in networks
+    of one style), output `stylized` uint8 [b, h, w, 3]; any batch, any size from 16x16. Raises
+    Failed when ONNX Runtime and torch differ, BadInput when the file cannot be written.
+    """
+    sizes = {0: "batch", 1: "height", 2: "width"}
+    return export(
+        net,
+        path,
+        example=_feed(net, 2, 40, 52),
+        outputs=["stylized"],
+        dynamic={"picture": sizes, "weights": {0: "batch"}, "stylized": sizes},
+        record=record,
+        check=[_feed(net, 1, 64, 64), _feed(net, 3, 17, 46), _feed(net, 1, SMALLEST, SMALLEST)],
+    )
+
+
+def _feed(net: TransformNet, batch: int, height: int, width: int) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(batch)
+    pictures = torch.rand(batch, height, width, 3, generator=generator) * 255
+    weights = torch.rand(batch, net.config.styles, generator=generator)
+    return {
+        "picture": pictures.to(torch.uint8),
+        "weights": weights / weights.sum(1, keepdim=True),
+    }
+
+
 _DIFFERS = {
     "paper": "tanh scaled to 0..1; any size, padded to a multiple of 4 and cut back",
     "instance_norm": "instance norm for batch norm (Ulyanov et al. 2016)",
@@ -268,7 +304,7 @@ _DIFFERS = {
     "multistyle": "as modern, with conditional instance norm: many styles in one network "
     "(Dumoulin et al. 2017)",
 }
-_CONFIGS = {
+CONFIGS = {
     "paper": PAPER,
     "instance_norm": INSTANCE_NORM,
     "modern": MODERN,
@@ -288,8 +324,7 @@ _CONFIGS = {
         link="https://arxiv.org/abs/1603.08155",
         new="Repainting in one pass: a network trained against perceptual losses of a fixed VGG16.",
         variants={
-            name: Variant(config=config, differs=_DIFFERS[name])
-            for name, config in _CONFIGS.items()
+            name: Variant(config=config, differs=_DIFFERS[name]) for name, config in CONFIGS.items()
         },
         input_size=(3, 256, 256),
     ),
