@@ -30,6 +30,10 @@ from deepcanon.style.losses import mean_gram, total_variation
 from deepcanon.training import schedules
 
 
+# A style's own vectors learn from one picture in seven, the shared weights from all.
+VECTORS_LEARN_FASTER = 5.0
+
+
 class Objective(NamedTuple):
     """Where activations are compared, and how much each part counts."""
 
@@ -154,7 +158,14 @@ class Repainting(pl.LightningModule):
 
     def configure_optimizers(self) -> tuple[list[torch.optim.Optimizer], list[dict[str, object]]]:
         """Adam (Johnson et al., §4.1), a short rise, then half a cosine down to nothing."""
-        weights = [weight for weight in self.net.parameters() if weight.requires_grad]
-        optimizer = torch.optim.Adam(weights, lr=self.learning_rate)
+        vectors, shared = [], []
+        for name, weight in self.net.named_parameters():
+            if weight.requires_grad:
+                (vectors if name.endswith((".scales", ".shifts")) else shared).append(weight)
+        groups = [
+            {"params": shared, "lr": self.learning_rate},
+            {"params": vectors, "lr": self.learning_rate * VECTORS_LEARN_FASTER},
+        ]
+        optimizer = torch.optim.Adam([group for group in groups if group["params"]])
         shape = schedules.cosine(steps=self.steps, rise=min(100, self.steps // 10))
         return [optimizer], [{"scheduler": LambdaLR(optimizer, shape), "interval": "step"}]
