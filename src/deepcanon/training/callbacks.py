@@ -1,11 +1,18 @@
-"""What happens between two steps: progress, checkpoints, a gentle stop, a look for NaN."""
+"""What happens between two steps: checkpoints, a gentle stop, a look for NaN, random state.
+
+Lightning calls a callback's ``on_train_batch_end`` *before* the task's own, in which a task may
+still move an average of its weights. What must see a step finished therefore acts at the start of
+the next one.
+"""
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import sys
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -13,72 +20,135 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
 from deepcanon.core.errors import Failed
-from deepcanon.training.resume import LAST, save
+from deepcanon.training.resume import after_nan, save, start_at
 
 
 class RandomState(pl.Callback):
-    """Puts every random generator into the checkpoint, and takes it out again."""
+    """Puts every random generator into the checkpoint, and takes it out again.
+
+    Not before the first step, so that nothing which happens on the way there (other callbacks, the
+    loader's own seed) draws from a generator that has been restored. Must be the first callback.
+    """
+
+    def __init__(self) -> None:
+        self._to_restore: dict[str, Any] | None = None
 
     def state_dict(self) -> dict[str, Any]:
         """The generators of Python, numpy and torch."""
-        kind, keys, place, has_gauss, gauss = np.random.get_state(legacy=True)  # type: ignore[misc]
-        return {
+        numpy: dict[str, Any] = np.random.get_state(legacy=False)
+        inner = numpy["state"]
+        state: dict[str, Any] = {
             "python": random.getstate(),
-            "numpy": (kind, torch.from_numpy(keys.copy()), place, has_gauss, gauss),
+            "numpy": (
+                numpy["bit_generator"],
+                torch.from_numpy(inner["key"].copy()),
+                inner["pos"],
+                numpy["has_gauss"],
+                numpy["gauss"],
+            ),
             "torch": torch.get_rng_state(),
         }
+        if torch.cuda.is_available():
+            state["cuda"] = torch.cuda.get_rng_state_all()
+        return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Keep the state for the first step."""
+        self._to_restore = state_dict
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any
+    ) -> None:
         """Continue each generator where it stood."""
-        version, words, gauss = state_dict["python"]
+        if self._to_restore is None:
+            return
+        state, self._to_restore = self._to_restore, None
+        version, words, gauss = state["python"]
         random.setstate((version, tuple(words), gauss))
-        kind, keys, place, has_gauss, normal = state_dict["numpy"]
+        kind, keys, place, has_gauss, normal = state["numpy"]
         np.random.set_state((kind, keys.numpy(), place, has_gauss, normal))
-        torch.set_rng_state(state_dict["torch"])
+        torch.set_rng_state(state["torch"])
+        if torch.cuda.is_available() and "cuda" in state:
+            torch.cuda.set_rng_state_all(state["cuda"])
 
 
 class StopGently(pl.Callback):
-    """Checkpoints every so many steps, at the end, and on the first Ctrl-C (after its step)."""
+    """Checkpoints every so many steps, at the end, and on the first Ctrl-C (after its step).
 
-    def __init__(self, folder: Path, *, every: int, recipe: dict[str, Any]) -> None:
-        self.folder, self.every, self.recipe = folder, every, recipe
-        self._before: Any = None
+    SIGTERM, which a shutting-down machine sends, stops a run the same way.
+    """
+
+    def __init__(self, path: Path, *, every: int, recipe: dict[str, Any], quiet: bool) -> None:
+        self.path, self.every, self.recipe, self.quiet = path, every, recipe, quiet
         self._asked = False
+        self._saved: int | None = None
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """From here on the first Ctrl-C only asks; the second one interrupts at once."""
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """In here the first Ctrl-C only asks; the second one interrupts at once."""
 
         def ask(number: int, frame: FrameType | None) -> None:
             self._asked = True
             signal.signal(signal.SIGINT, signal.default_int_handler)
-            print("stopping after this step; Ctrl-C again stops at once", file=sys.stderr)
+            if not self.quiet:
+                # Not print(): a signal may come while standard error is being written to.
+                with suppress(OSError, ValueError, AttributeError):
+                    os.write(sys.stderr.fileno(), b"\nstopping after this step; Ctrl-C: at once\n")
 
         try:
-            self._before = signal.signal(signal.SIGINT, ask)
+            before = signal.signal(signal.SIGINT, ask)
         except ValueError:  # not the main thread: there is no Ctrl-C to catch
-            self._before = None
+            yield
+            return
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
 
-    def on_train_batch_end(
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Let Lightning count from where the loader begins."""
+        start_at(checkpoint)
+        self._saved = checkpoint["deepcanon"]["step"]
+
+    def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any
     ) -> None:
-        """A checkpoint where one is due."""
-        done = trainer.global_step >= (trainer.max_steps or 0)
-        if self._asked or done or trainer.global_step % self.every == 0:
-            save(trainer, self.folder / LAST, recipe=self.recipe)
+        """A checkpoint of the step before, where one is due."""
+        if self._asked or (trainer.global_step and trainer.global_step % self.every == 0):
+            self._save(trainer)
         if self._asked:
             trainer.should_stop = True
+            raise StopIteration  # leaves the loop without this step
 
-    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Give Ctrl-C back."""
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """The last checkpoint of a run that took all its steps."""
+        if not self._asked or trainer.global_step >= (trainer.max_steps or 0):
+            self._save(trainer)
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Lightning raises SIGTERMException between two steps."""
+        if isinstance(exception, SIGTERMException):
+            self._save(trainer)
+
+    def _save(self, trainer: pl.Trainer) -> None:
+        if self._saved != trainer.global_step:
+            save(trainer, self.path, recipe=self.recipe)
+            self._saved = trainer.global_step
 
 
 class StopOnNaN(pl.Callback):
     """Ends a run whose loss is no number, naming the step, before it poisons a checkpoint."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *_: Any
@@ -88,45 +158,5 @@ class StopOnNaN(pl.Callback):
         if isinstance(loss, Tensor) and not bool(torch.isfinite(loss).all()):
             raise Failed(
                 f"the loss became {loss.item()} at step {trainer.global_step}",
-                hint="the last checkpoint is sound: resume it with a lower learning rate",
+                hint=after_nan(self.path),
             )
-
-
-class Progress(pl.Callback):
-    """One line on a terminal, rewritten; a line every 100 steps elsewhere; nothing when quiet."""
-
-    def __init__(self, *, quiet: bool) -> None:
-        self.quiet = quiet
-        self.start = 0.0
-        self.first = 0
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the clock."""
-        self.start, self.first = time.monotonic(), trainer.global_step
-
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any
-    ) -> None:
-        """Step, losses, time left."""
-        if self.quiet:
-            return
-        terminal, step = sys.stderr.isatty(), trainer.global_step
-        steps = trainer.max_steps
-        if not terminal and step % 100 and step != steps:
-            return
-        each = (time.monotonic() - self.start) / max(1, step - self.first)
-        losses = "  ".join(
-            f"{name} {float(value):.4g}"
-            for name, value in trainer.callback_metrics.items()
-            if not name.endswith("_step")
-        )
-        left = int(each * (steps - step))
-        line = (
-            f"step {step}/{steps}  {losses}  {each:.2f} s a step, {left // 60}:{left % 60:02d} left"
-        )
-        print(
-            f"\r\033[K{line}" if terminal else line, end="" if terminal else "\n", file=sys.stderr
-        )
-        if terminal and step == steps:
-            print(file=sys.stderr)
-        sys.stderr.flush()

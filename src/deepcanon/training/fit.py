@@ -6,12 +6,17 @@ What makes a resumed run end with the very weights of an uninterrupted one:
   always takes samples ``s * batch`` to ``(s + 1) * batch``: there is no sampler state to lose.
 - Checkpoints are written between two steps only, also on Ctrl-C (`callbacks.StopGently`), and
   hold weights, optimiser, schedule, averaged weights and every random generator.
+- The number of threads is the same: sums are taken in another order with another number. A
+  resumed run says so when it is not.
 """
 
 from __future__ import annotations
 
+import logging
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -19,12 +24,17 @@ from typing import Any, Protocol, TypeVar
 import lightning_utilities.core.rank_zero  # noqa: F401 - before Lightning, which warns otherwise
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+from lightning_fabric.utilities.warnings import PossibleUserWarning
+from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from deepcanon.core.atomic import cannot_write
 from deepcanon.core.errors import BadInput
-from deepcanon.training.callbacks import Progress, RandomState, StopGently, StopOnNaN
-from deepcanon.training.resume import LAST, check_same_recipe
+from deepcanon.training import precision
+from deepcanon.training.callbacks import RandomState, StopGently, StopOnNaN
+from deepcanon.training.progress import Averages, Progress, Table
+from deepcanon.training.resume import LAST, check_folder, check_same_recipe, read
 
 Sample = TypeVar("Sample", covariant=True)
 
@@ -51,16 +61,25 @@ class _Onwards(Sampler[int]):
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """How long, how fast, and where to."""
+    """How long, how fast, and where to. Raises BadInput for a number that is too small."""
 
     folder: Path
     steps: int
     batch: int
     seed: int = 0
-    precision: str = "float32"  # or "bfloat16": autocast, weights stay float32
+    precision: str = "float32"  # or "bfloat16": autocast, weights stay float32; or "auto"
     checkpoint_every: int = 500
     threads: int | None = None
     quiet: bool = False
+
+    def __post_init__(self) -> None:
+        least = {"steps": 1, "batch": 1, "checkpoint_every": 1, "seed": 0}
+        for name, value in least.items():
+            if getattr(self, name) < value:
+                raise BadInput(
+                    f"{name} is {getattr(self, name)}, and the least is {value}",
+                    hint=f"change it with --set {name}=...",
+                )
 
 
 _PRECISION: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed"}
@@ -78,35 +97,42 @@ def fit(
     """Train ``task`` for ``run.steps`` steps; True when all of them were taken, False on Ctrl-C.
 
     ``recipe`` is stored in every checkpoint; resuming with another one raises BadInput that says
-    what differs. Raises BadInput too when the folder already holds a run and ``resume`` is off.
+    what differs. Raises BadInput too when the folder already holds a run and ``resume`` is off,
+    and Failed, naming the step, when the loss or a weight is no number. A second Ctrl-C raises
+    KeyboardInterrupt at once.
     """
     last = run.folder / LAST
-    if resume and not last.exists():
-        raise BadInput(f"there is no {last} to resume", hint="leave --resume out to start anew")
-    if not resume and last.exists():
-        raise BadInput(
-            f"{run.folder} already holds a run",
-            hint="add --resume to continue it, or choose another folder with -o",
-        )
+    kind = precision.resolve(run.precision)
+    check_folder(run.folder, resume=resume)
     first = check_same_recipe(last, recipe) if resume else 0
     if run.threads:
         torch.set_num_threads(run.threads)
+    if resume and not run.quiet:
+        _say_where(last, first)
     pl.seed_everything(run.seed, verbose=False)
-    stop = StopGently(run.folder, every=run.checkpoint_every, recipe=recipe)
-    run.folder.mkdir(parents=True, exist_ok=True)
-    with warnings.catch_warnings():
-        # Two cores are busy with the step itself; loader workers would only take turns with it.
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
+    try:
+        run.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as cause:
+        raise cannot_write(run.folder, cause) from cause
+    averages = Averages()
+    stop = StopGently(last, every=run.checkpoint_every, recipe=recipe, quiet=run.quiet)
+    # The order matters: random state first, and a checkpoint before others begin with a step.
+    ours = [RandomState(), StopOnNaN(last), averages, stop]
+    shown = [
+        Table(run.folder / "log" / "metrics.csv", averages=averages),
+        Progress(averages=averages, quiet=run.quiet),
+    ]
+    with _without_chatter():
+        board = TensorBoardLogger(run.folder, "", "log", purge_step=first if resume else None)
         trainer = pl.Trainer(
             accelerator="auto",
             devices=1,
             max_steps=run.steps,
             max_epochs=1,
-            precision=_PRECISION[run.precision],
-            logger=[CSVLogger(run.folder, "", "log"), TensorBoardLogger(run.folder, "", "log")],
+            precision=_PRECISION[kind],
+            logger=board,
             log_every_n_steps=25,
-            callbacks=[*callbacks, RandomState(), StopOnNaN(), stop, Progress(quiet=run.quiet)],
+            callbacks=[*ours, *callbacks, *shown],
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
@@ -115,9 +141,50 @@ def fit(
             data,  # type: ignore[arg-type]  # a Counted has no length, by design
             batch_size=run.batch,
             sampler=_Onwards(first * run.batch, run.steps * run.batch),
+            generator=torch.Generator(),  # or the loader would draw its seed from the global one
         )
-        trainer.fit(task, loader, ckpt_path=str(last) if resume else None, weights_only=True)
+        try:
+            with stop.listening():
+                trainer.fit(task, loader, ckpt_path=last if resume else None, weights_only=True)
+        except SIGTERMException:
+            pass
+        except SystemExit:  # Lightning's answer to a KeyboardInterrupt
+            raise KeyboardInterrupt from None
     return trainer.global_step >= run.steps
 
 
-__all__ = ["Counted", "Dataset", "Run", "fit"]
+def scores(task: pl.LightningModule) -> dict[str, float]:
+    """What a fitted task logged, averaged over its last steps; for a resumed run the same."""
+    found = (each for each in task.trainer.callbacks if isinstance(each, Averages))  # type: ignore[attr-defined]
+    return dict(next(found).values)
+
+
+def _say_where(last: Path, first: int) -> None:
+    print(f"resuming at step {first}", file=sys.stderr)
+    then, now = read(last)["deepcanon"].get("threads"), torch.get_num_threads()
+    if then not in (None, now):
+        print(
+            f"note: {then} threads then, {now} now: the last bits of the weights will differ",
+            file=sys.stderr,
+        )
+
+
+@contextmanager
+def _without_chatter() -> Iterator[None]:
+    """Leave out what Lightning tells every run: hardware, tips, workers, its own deprecations."""
+    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
+    levels = [each.level for each in loggers]
+    for each in loggers:
+        each.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=PossibleUserWarning)
+            warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+            warnings.filterwarnings("ignore", message=".*`DataLoader` across ranks is zero.*")
+            yield
+    finally:
+        for each, level in zip(loggers, levels, strict=True):
+            each.setLevel(level)
+
+
+__all__ = ["Counted", "Dataset", "Run", "fit", "scores"]

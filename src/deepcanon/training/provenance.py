@@ -4,25 +4,41 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import enum
 import os
 import platform
-from pathlib import Path
+from collections.abc import Mapping
+from pathlib import Path, PurePath
 from typing import Any
 
 import torch
 
+from deepcanon.training import precision
+
 
 def as_dict(recipe: Any) -> dict[str, Any]:
-    """A recipe as plain data; folders and files by their last names only, which travel."""
+    """A recipe as plain data: numbers, words, lists and dictionaries.
+
+    Folders and files stand there by their last names only, which travel; ``precision`` as what
+    ``auto`` means on this machine.
+    """
     content = dataclasses.asdict(recipe)
-    return {key: _without_folders(value) for key, value in content.items()}
+    if "precision" in content:
+        content["precision"] = precision.resolve(content["precision"])
+    return {key: _plain(value) for key, value in content.items()}
 
 
-def _without_folders(value: Any) -> Any:
-    if isinstance(value, str) and os.sep in value:
-        return "+".join(Path(part).name for part in value.split("+"))
+def _plain(value: Any) -> Any:
+    if isinstance(value, enum.Enum):
+        return _plain(value.value)
+    if isinstance(value, PurePath):
+        return value.name or str(value)
+    if isinstance(value, str) and ("/" in value or os.sep in value):
+        return "+".join(Path(part).name or part for part in value.split("+"))
     if isinstance(value, list | tuple):
-        return [_without_folders(item) for item in value]
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
     return value
 
 
