@@ -105,11 +105,11 @@ def load(path: str | Path) -> SlimVGG:
         venue="CVPR",
         year=2020,
         link="https://arxiv.org/abs/2003.08436",
-        new="A feature network for style losses with a fifteenth of VGG's weights.",
+        new="A feature network for style losses with a quarter of VGG16's channels.",
         variants={
             "principal": Variant(
                 config=Config(),
-                differs="predicts the teacher's principal components instead of a learned embedding",
+                differs="predicts the teacher's principal components, not a learned embedding",
             )
         },
         input_size=(3, 256, 256),

@@ -29,7 +29,6 @@ from deepcanon.style.johnson import Norm, TransformNet
 from deepcanon.style.losses import mean_gram, total_variation
 from deepcanon.training import schedules
 
-
 # A style's own vectors learn from one picture in seven, the shared weights from all.
 VECTORS_LEARN_FASTER = 5.0
 
@@ -124,7 +123,7 @@ class Repainting(pl.LightningModule):
         )
 
     def styles(self, count: int) -> Float[Tensor, "b styles"]:
-        """One style a picture; every run of as many pictures as there are styles shows each once."""
+        """One style a picture; as many pictures as there are styles show each of them once."""
         total = len(self._loss[0].grams[next(iter(self._loss[0].grams))])
         first = self.global_step * count
         chosen = []

@@ -15,9 +15,10 @@ from deepcanon.core import images
 from deepcanon.core.assets import shipped
 from deepcanon.core.errors import BadInput
 from deepcanon.core.record import Record, read_record
+from deepcanon.engine.export import weights_of
 from deepcanon.style import johnson
 from deepcanon.style.data import Crops, Photos, held_out, load_picture
-from deepcanon.style.export import export_transform_net, read_weights
+from deepcanon.style.export import export_transform_net
 from deepcanon.style.features import load_features
 from deepcanon.style.norms import ConditionalInstanceNorm
 from deepcanon.style.recipes import JohnsonRecipe, NewStyleRecipe
@@ -49,7 +50,7 @@ def train(recipe: JohnsonRecipe, *, folder: Path, resume: bool, quiet: bool) -> 
     pl.seed_everything(recipe.seed, verbose=False)
     net = johnson.TransformNet(config)
     if recipe.start:
-        net.load_state_dict(read_weights(Path(recipe.start)))
+        net.load_state_dict(_read(recipe.start, like=net))
     paintings = [
         load_picture(Path(recipe.paintings) / file, short_side=recipe.painting_side)
         for file in recipe.styles.values()
@@ -80,7 +81,7 @@ def train_new_style(
     painting = load_picture(recipe.painting, short_side=recipe.painting_side)
     # Training sees one style only: the new one, which starts at the mean of the others.
     net = johnson.TransformNet(dataclasses.replace(johnson.MULTISTYLE, styles=1))
-    old = read_weights(start)
+    old = _read(start, like=net)
     vectors = [key for key, _ in net.named_parameters() if _is_vector(key)]
     net.load_state_dict(
         {
@@ -93,7 +94,7 @@ def train_new_style(
     fitted = _fit(net, recipe, [painting], [name], folder=folder, resume=resume, quiet=quiet)
     if fitted is None:
         return None
-    learned = read_weights(fitted)
+    learned = _read(fitted, like=net)
     labels = [*before.labels, name]
     whole = johnson.TransformNet(dataclasses.replace(johnson.MULTISTYLE, styles=len(labels)))
     whole.load_state_dict(
@@ -109,6 +110,12 @@ def train_new_style(
         notes=f"{name} was added to {', '.join(before.labels)}",
     )
     return export_transform_net(whole, fitted, record=record)
+
+
+def _read(path: str | Path, *, like: johnson.TransformNet) -> dict[str, Tensor]:
+    """The weights of an exported transform network; the file holds constants besides."""
+    found = weights_of(path)
+    return {key: found[key] for key in like.state_dict()}
 
 
 def _is_vector(key: str) -> bool:
@@ -185,7 +192,7 @@ def _file_name(recipe: JohnsonRecipe | NewStyleRecipe) -> str:
 
 
 class Preview(pl.Callback):
-    """Paints a few photographs that are not trained on: one row a photograph, one column a style."""
+    """Paints a few photographs that are kept out: one row a photograph, one column a style."""
 
     def __init__(self, photos: Float[Tensor, "n 3 h w"], *, folder: Path, every: int) -> None:
         self.photos, self.folder, self.every = photos, folder, every
