@@ -1,0 +1,300 @@
+"""What one pass is worth: the iterations of descent that reach the objective of a trained network.
+
+The comparison of Johnson et al. 2016 (§4.1 and fig. 5): a transform network and an optimisation of
+the picture minimise the same objective, so they can be measured by it. For photographs that
+training left out, the mean objective of what the network paints (through `Stylizer`: the exported
+file, bytes out) is set against the mean objective of L-BFGS after 0, 1, 2, ... iterations; the
+first iteration whose mean is no higher is what one pass is worth. The paper finds 50 to 100.
+
+*What differs from the paper*: the descent starts from the photograph, not from noise, which is a
+better start and makes the count smaller. The paper clips the picture to the range of bytes at each
+iteration; here the objective is that of the clipped picture, which comes to the same constraint.
+L-BFGS without a line search does not fall at each iteration, so the best picture so far counts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from deepcanon.core import images
+from deepcanon.core.assets import shipped
+from deepcanon.core.errors import BadInput
+from deepcanon.core.picture import Pixels
+from deepcanon.core.record import Record, read_record
+from deepcanon.style import repaint
+from deepcanon.style.data import held_out, load_picture
+from deepcanon.style.features import FeatureNet
+from deepcanon.style.predict import Stylizer
+from deepcanon.style.scores import Score
+from deepcanon.style.task import Objective, PerceptualLoss
+
+__all__ = [
+    "Comparison",
+    "Photo",
+    "Precision",
+    "Training",
+    "photographs",
+    "square",
+]
+
+HISTORY = 20  # of L-BFGS: 32 MB a photograph at 256 x 256, all photographs descend side by side
+
+
+class Precision(StrEnum):
+    """What the feature network computes in; Gram matrices and losses are always float32."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"  # faster, but its noise slows the descent, which flatters the network
+
+
+class Photo(NamedTuple):
+    """A photograph to measure with: its file's name, uint8 [side, side, 3]."""
+
+    name: str
+    pixels: Pixels
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """What a record says of how its network was trained: the objective and the paintings."""
+
+    objective: Objective
+    paintings: Mapping[str, str]  # style -> file
+    painting_side: int  # shorter side of the paintings, pixels
+
+    @classmethod
+    def of(cls, record: Record) -> Training:
+        """Read the recipe of a record. Raises BadInput when it does not say all of it."""
+        recipe = record.recipe
+        paintings = recipe.get("styles")
+        if not paintings and record.labels and recipe.get("painting"):
+            paintings = {record.labels[-1]: recipe["painting"]}  # the style that was added last
+        try:
+            if not isinstance(paintings, Mapping):
+                raise KeyError("styles")
+            known = {style: str(paintings[style]) for style in record.labels if style in paintings}
+            if not known:
+                raise KeyError("styles")
+            objective = Objective(
+                content_tap=str(recipe["content_tap"]),
+                style_taps={tap: float(share) for tap, share in recipe["style_taps"].items()},
+                content_weight=float(recipe["content_weight"]),
+                style_weight=float(recipe["style_weight"]),
+                tv_weight=float(recipe["tv_weight"]),
+            )
+            side = int(recipe["painting_side"])
+        except KeyError as missing:
+            raise BadInput(
+                f"the record of {record.model} {record.variant} does not say its {missing.args[0]}",
+                hint="evaluate a network that deepcanon train made: its record holds the recipe",
+            ) from missing
+        except (AttributeError, TypeError, ValueError) as wrong:
+            raise BadInput(
+                f"the recipe of {record.model} {record.variant} cannot be read: {wrong}",
+                hint="evaluate a network that deepcanon train made: its record holds the recipe",
+            ) from wrong
+        return cls(objective=objective, paintings=known, painting_side=side)
+
+
+def square(pixels: Pixels, *, side: int) -> Pixels:
+    """The middle of a picture, its shorter side brought to `side`: uint8 [side, side, 3]."""
+    pixels = images.resize(pixels, short_side=side)
+    top, left = (pixels.shape[0] - side) // 2, (pixels.shape[1] - side) // 2
+    return pixels[top : top + side, left : left + side].copy()
+
+
+def photographs(source: str | Path, *, count: int, side: int) -> list[Photo]:
+    """Up to `count` photographs, cut to side x side.
+
+    Of a folder, those that training leaves out (`style.data.held_out`); of a file or a glob, the
+    first ones. Raises BadInput when there are none, or when one cannot be read.
+    """
+    if count < 1 or side < 1:
+        raise BadInput(f"{count} photographs of {side} pixels", hint="ask for 1 or more of each")
+    found = [Path(place) for place in images.find([source])]
+    if Path(source).is_dir():
+        found = [path for path in found if held_out(path)]
+        if not found:
+            raise BadInput(
+                f"{source} has no photograph that training leaves out (1 in 47, by its name)",
+                hint=f"if none of them was trained on, say so with a glob: '{source}/*'",
+            )
+    return [Photo(path.name, square(images.load(path).pixels, side=side)) for path in found[:count]]
+
+
+class Comparison:
+    """One pass of a network against descent, on the same photographs and objective.
+
+    `model` is a `.onnx` file or the name of a shipped network; its record says the objective.
+    `paintings` is the folder with the painting of each style. `styles` are those that can be
+    measured: the record names their paintings. Raises BadInput for a record without a recipe and
+    for feature networks without its taps.
+    """
+
+    def __init__(
+        self,
+        model: str | Path,
+        *,
+        photos: Sequence[Photo],
+        paintings: str | Path,
+        features: FeatureNet,
+        iterations: int = 60,
+        precision: Precision = Precision.FLOAT32,
+        engine: str = "auto",
+        threads: int | None = None,
+    ) -> None:
+        self.path = Path(model) if Path(model).suffix else shipped(str(model))
+        self.record = read_record(self.path)
+        self.training = Training.of(self.record)
+        self.photos = photos
+        self.paintings = Path(paintings)
+        self.features = features
+        self.iterations = iterations
+        self.precision = Precision(precision)
+        self.engine, self.threads = engine, threads
+        if iterations < 1 or not photos:
+            raise BadInput(
+                f"{iterations} iterations on {len(photos)} photographs measure nothing",
+                hint="give 1 or more of each",
+            )
+
+    @property
+    def styles(self) -> list[str]:
+        """The styles whose paintings the record names, in the network's order."""
+        return list(self.training.paintings)
+
+    def settings(self, *, features: str) -> dict[str, Any]:
+        """All that the scores depend on, ready for JSON; `features` is the name of the network."""
+        return {
+            "model": f"{self.record.model} {self.record.variant}",
+            "sha256": hashlib.sha256(self.path.read_bytes()).hexdigest(),
+            "features": "+".join(Path(part).name for part in features.split("+")),
+            "objective": {
+                **self.training.objective._asdict(),
+                "style_taps": dict(self.training.objective.style_taps),
+            },
+            "painting_side": self.training.painting_side,
+            "photos": [photo.name for photo in self.photos],
+            "side": self.photos[0].pixels.shape[0],
+            "iterations": self.iterations,
+            "history": HISTORY,
+            "precision": self.precision.value,
+            "engine": self._stylizer(self.styles[0]).engine,
+        }
+
+    def measure(self, style: str, *, on_step: Callable[[int, str], None] | None = None) -> Score:
+        """The score of one style. ``on_step(iteration, detail)`` is told of each iteration.
+
+        Raises BadInput for a style whose painting is not known or not there.
+        """
+        painting = load_picture(self.painting(style), short_side=self.training.painting_side)
+        stylizer = self._stylizer(style)
+        with self._precision():
+            loss = PerceptualLoss(self.features, [painting], objective=self.training.objective)
+        starts = [repaint.to_tensor(photo.pixels) for photo in self.photos]
+        objectives = [self._objective(loss, start) for start in starts]
+        painted = []
+        with torch.no_grad():
+            for photo, objective in zip(self.photos, objectives, strict=True):
+                picture = repaint.to_tensor(stylizer(photo.pixels).pixels)
+                painted.append(repaint.Losses.of(objective(picture)))
+        goal = statistics.fmean(each.total for each in painted)
+        curve = []
+        for done, mean in enumerate(_descents(starts, objectives, iterations=self.iterations)):
+            curve.append(mean)
+            if on_step is not None:
+                on_step(done, f"loss {mean:.4g}, one pass {goal:.4g}")
+            if mean <= goal:
+                break
+        return Score(
+            style=style,
+            painting=self.training.paintings[style],
+            total=goal,
+            content=statistics.fmean(each.content for each in painted),
+            texture=statistics.fmean(each.style for each in painted),
+            variation=statistics.fmean(each.variation for each in painted),
+            spread=statistics.pstdev(each.total for each in painted),
+            iterations=len(curve) - 1 if curve[-1] <= goal else None,
+            curve=tuple(curve),
+        )
+
+    def _stylizer(self, style: str) -> Stylizer:
+        return Stylizer(style, model=self.path, engine=self.engine, threads=self.threads)
+
+    @contextmanager
+    def _precision(self) -> Iterator[None]:
+        with torch.autocast(
+            "cpu", dtype=torch.bfloat16, enabled=self.precision is Precision.BFLOAT16
+        ):
+            yield
+
+    def _objective(
+        self, loss: PerceptualLoss, photo: Float[Tensor, "1 3 h w"]
+    ) -> repaint.Objective:
+        share = torch.ones(1, 1)
+        with self._precision():
+            content = loss.content(photo)
+
+        def objective(picture: Float[Tensor, "1 3 h w"]) -> repaint.Terms:
+            with self._precision():
+                terms = loss(picture.clamp(0, 1), content, share)
+            return repaint.Terms(*(term.sum() for term in terms))
+
+        return objective
+
+    def painting(self, style: str) -> Path:
+        """The file of a style's painting, or one of the same stem.
+
+        Raises BadInput when the record names none, or there is none in the folder.
+        """
+        if style not in self.training.paintings:
+            raise BadInput(
+                f"the record names no painting for the style '{style}'",
+                hint=f"it does for {', '.join(self.styles)}",
+            )
+        wanted = self.paintings / self.training.paintings[style]
+        if wanted.exists():
+            return wanted
+        others = images.find([self.paintings])
+        stem = wanted.stem.lower()
+        near = [Path(place) for place in others if Path(place).stem.lower() == stem]
+        if not near:
+            raise BadInput(
+                f"{self.paintings} has no {wanted.name}, the painting of '{style}'",
+                hint="name the folder of the paintings that the network was trained on",
+            )
+        return near[0]
+
+
+def _descents(
+    starts: Sequence[Float[Tensor, "1 3 h w"]],
+    objectives: Sequence[repaint.Objective],
+    *,
+    iterations: int,
+) -> Iterator[float]:
+    """The mean over the photographs of the best total so far, after 0, 1, ... iterations.
+
+    All descend side by side, so that whoever has seen enough can stop.
+    """
+    # A step reports the loss it started from: one more of them reports on the last iteration.
+    runs = [
+        repaint.descend(
+            start, objective, optimiser=repaint.LBFGS(history=HISTORY), iterations=iterations + 1
+        )
+        for start, objective in zip(starts, objectives, strict=True)
+    ]
+    best = [float("inf")] * len(runs)
+    for steps in zip(*runs, strict=True):
+        best = [min(low, step.losses.total) for low, step in zip(best, steps, strict=True)]
+        yield statistics.fmean(best)
