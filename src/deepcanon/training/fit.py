@@ -107,8 +107,8 @@ def fit(
     first = check_same_recipe(last, recipe) if resume else 0
     if run.threads:
         torch.set_num_threads(run.threads)
-    if resume and not run.quiet:
-        _say_where(last, first)
+    if not run.quiet:
+        _say_where(run, first=first, resume=resume)
     pl.seed_everything(run.seed, verbose=False)
     try:
         run.folder.mkdir(parents=True, exist_ok=True)
@@ -159,14 +159,18 @@ def scores(task: pl.LightningModule) -> dict[str, float]:
     return dict(next(found).values)
 
 
-def _say_where(last: Path, first: int) -> None:
-    print(f"resuming at step {first}", file=sys.stderr)
-    then, now = read(last)["deepcanon"].get("threads"), torch.get_num_threads()
+def _say_where(run: Run, *, first: int, resume: bool) -> None:
+    how = f"resuming at step {first} of {run.steps}" if resume else f"{run.steps} steps"
+    _say(f"{how}, into {run.folder}; Ctrl-C stops with a checkpoint")
+    if not resume:
+        return
+    then, now = read(run.folder / LAST)["deepcanon"].get("threads"), torch.get_num_threads()
     if then not in (None, now):
-        print(
-            f"note: {then} threads then, {now} now: the last bits of the weights will differ",
-            file=sys.stderr,
-        )
+        _say(f"note: {then} threads then, {now} now: the last bits of the weights may differ")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 @contextmanager
