@@ -30,7 +30,7 @@ from deepcanon.core.errors import BadInput
 from deepcanon.core.picture import Pixels
 from deepcanon.nn.preprocessing import CAFFE
 from deepcanon.reproduce import Progress, Reproduced, write_table
-from deepcanon.style.features import FeatureNet, VGGFeatures
+from deepcanon.style.features import FeatureNet, VGGFeatures, load_features
 from deepcanon.style.gatys import PAPER, repaint
 from deepcanon.style.predict import DEFAULT_STYLE, Stylizer
 from deepcanon.style.repaint import Losses, Stage
@@ -50,7 +50,7 @@ _WARM_UP = 2
 def run(
     out: str | Path,
     *,
-    features: FeatureNet | None = None,
+    features: str | FeatureNet | None = None,
     one_pass: Callable[[Pixels], object] | None = None,
     sizes: Sequence[int] = SIZES,
     iterations: int = 20,
@@ -67,7 +67,7 @@ def run(
     """
     if min(iterations, passes, *sizes) < 1:
         raise BadInput("sizes, iterations and passes are counts", hint="give 1 or more of each")
-    network = random_vgg19(seed=seed) if features is None else features
+    network = _network(features, seed=seed)
     name = engine
     if one_pass is None:
         stylizer = Stylizer(DEFAULT_STYLE, engine=engine, threads=threads)
@@ -106,6 +106,14 @@ def run(
     with write_whole(page) as file:
         file.write(markdown(table).encode())
     return Reproduced(table=table, files=(page, written))
+
+
+def _network(features: str | FeatureNet | None, *, seed: int) -> FeatureNet:
+    if features is None:
+        return random_vgg19(seed=seed)
+    if isinstance(features, str):
+        return load_features(features, pooling=PAPER.pooling)
+    return features
 
 
 def random_vgg19(*, seed: int) -> FeatureNet:
