@@ -6,7 +6,6 @@ weights can be read back out of the file (`weights_of`).
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["OPSET", "export", "weights_of"]
 
 OPSET = 18  # what torch's exporter is written for; read by ONNX Runtime since 1.14
+_CONSTANT = "constant/"  # begins the names of initialisers that are no weights
 
 Feed = Mapping[str, "Tensor"]
 Array = npt.NDArray[Any]
@@ -49,9 +49,9 @@ def export(
     sizes) is then run by ONNX Runtime and by torch. Raises Failed when they differ by more than
     rounding (one step, for integers), and what `write_whole` raises.
     """
-    names = {id(tensor): name for name, tensor in module.state_dict(keep_vars=True).items()}
     wrap = getattr(module, "exportable", None)
-    outer = wrap() if wrap is not None else module
+    outer = module if wrap is None else wrap()
+    names = _names(outer, module)
     training = outer.training
     outer.eval()
     try:
@@ -66,18 +66,30 @@ def export(
 
 
 def weights_of(path: str | Path) -> dict[str, Tensor]:
-    """The initialisers of a ``.onnx`` file by name; those of the module, and some constants.
+    """The state dict of the module in a ``.onnx`` file that `export` wrote, as far as it is used.
 
     Raises BadInput when the file is missing or damaged.
     """
     import torch
 
-    return {name: torch.from_numpy(value.copy()) for name, value in open_onnx(path).weights()}
+    return {
+        name: torch.from_numpy(value.copy())
+        for name, value in open_onnx(path).weights()
+        if not name.startswith(_CONSTANT)
+    }
+
+
+def _names(outer: nn.Module, module: nn.Module) -> dict[str, str]:
+    """From the names of parameters and buffers in ``outer`` to theirs in ``module``."""
+    inner = {id(value): name for name, value in module.state_dict(keep_vars=True).items()}
+    return {
+        name: inner.get(id(value), name) for name, value in outer.state_dict(keep_vars=True).items()
+    }
 
 
 def _convert(
     outer: nn.Module,
-    names: Mapping[int, str],
+    names: Mapping[str, str],
     example: Feed,
     outputs: Sequence[str],
     dynamic: Mapping[str, Mapping[int, str]],
@@ -86,66 +98,54 @@ def _convert(
     import onnx
     import torch
 
+    free = torch.export.Dim.DYNAMIC
     program = torch.onnx.export(
         outer,
-        kwargs=dict(example),
+        tuple(example.values()),
         dynamo=True,
         input_names=list(example),
         output_names=list(outputs),
-        dynamic_shapes={
-            name: dict.fromkeys(dynamic.get(name, {}), torch.export.Dim.DYNAMIC) for name in example
-        },
+        dynamic_shapes=tuple(dict.fromkeys(dynamic.get(name, {}), free) for name in example),
         opset_version=OPSET,
-        optimize=False,  # it would merge equal weights and fold norms, and names would be lost
+        optimize=False,  # `_optimise` does, and keeps the weights
         verbose=False,
     )
     assert program is not None
-    inner = {
-        name: names[id(tensor)]
-        for name, tensor in outer.state_dict(keep_vars=True).items()
-        if id(tensor) in names
-    }
-    _tidy(program.model, keep=set(inner))
-    _rename(program.model, inner)
+    _optimise(program.model, names)
     proto = program.model_proto
-    del proto.graph.value_info[:]  # formulas in the exporter's own names of the axes
+    del proto.graph.value_info[:]  # in the exporter's own names of the axes
     for value in (*proto.graph.input, *proto.graph.output):
         for axis, name in dynamic.get(value.name, {}).items():
             value.type.tensor_type.shape.dim[axis].dim_param = name
     onnx.helper.set_model_props(proto, {KEY: record.to_json()})
     onnx.checker.check_model(proto, full_check=True)
-    file = io.BytesIO()
-    onnx.save(proto, file)
-    return file.getvalue()
+    content: bytes = proto.SerializeToString()
+    return content
 
 
-def _tidy(model: ir.Model, *, keep: set[str]) -> None:
-    """Fold what does not depend on weights, drop what nobody uses."""
-    from onnx_ir.passes import common
-    from onnxscript.optimizer import fold_constants, inline
+def _optimise(model: ir.Model, names: Mapping[str, str]) -> None:
+    """Fold constants, merge what is computed twice, drop what nobody uses; rename the weights.
 
-    def may_fold(node: ir.Node) -> bool | None:
-        return False if any(x is not None and x.name in keep for x in node.inputs) else None
+    Weights are made inputs for the while. As constants they would be folded into one another, or
+    merged where they happen to be equal, and could not be read back out of the file.
+    """
+    from onnx_ir.passes.common import ClearMetadataAndDocStringPass
+    from onnxscript.optimizer import optimize_ir
 
-    inline(model)
-    fold_constants(model, should_fold=may_fold)
-    for each in (
-        common.IdentityEliminationPass(),
-        common.RemoveUnusedNodesPass(),
-        common.RemoveUnusedFunctionsPass(),
-        common.RemoveUnusedOpsetsPass(),
-        common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
-        common.CommonSubexpressionEliminationPass(),
-        common.ClearMetadataAndDocStringPass(),
-        common.NameFixPass(),
-    ):
-        each(model)
-
-
-def _rename(model: ir.Model, names: Mapping[str, str]) -> None:
-    for name, value in list(model.graph.initializers.items()):
-        if name in names:
-            value.name = names[name]
+    graph = model.graph
+    weights = {name: graph.initializers.pop(name) for name in names if name in graph.initializers}
+    values = {name: weight.const_value for name, weight in weights.items()}
+    for weight in weights.values():
+        weight.const_value = None
+        graph.inputs.append(weight)
+    optimize_ir(model)
+    ClearMetadataAndDocStringPass()(model)
+    for value in list(graph.initializers.values()):
+        value.name = f"{_CONSTANT}{value.name}"
+    del graph.inputs[len(graph.inputs) - len(weights) :]
+    for name, weight in weights.items():
+        weight.name, weight.const_value = names[name], values[name]
+        graph.register_initializer(weight)
 
 
 def _compare(
@@ -160,7 +160,7 @@ def _compare(
     session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     found = session.run(list(outputs), {name: value.numpy() for name, value in feed.items()})
     with torch.inference_mode():
-        expected = outer(**feed)
+        expected = outer(*feed.values())
     expected = expected if isinstance(expected, (tuple, list)) else (expected,)
     for name, theirs, ours in zip(outputs, found, expected, strict=True):
         if not _close(theirs, ours.numpy()):

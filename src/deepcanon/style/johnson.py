@@ -39,17 +39,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from pathlib import Path
+from typing import Literal
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
 from deepcanon.core.catalog import ModelCard, Variant, register
-from deepcanon.core.record import Record
-from deepcanon.engine.export import export
 from deepcanon.nn.weights import copy_into, read
+from deepcanon.style.export import ForPictures
 from deepcanon.style.norms import ConditionalInstanceNorm, UnconditionalNorm
 
 
@@ -118,6 +117,10 @@ def _norm(channels: int, config: Config) -> nn.Module:
     return UnconditionalNorm(nn.BatchNorm2d(channels))
 
 
+def _mode(config: Config) -> Literal["reflect", "zeros"]:
+    return "reflect" if config.padding is Padding.REFLECT_EACH else "zeros"
+
+
 class ConvNorm(nn.Module):
     """Convolution and norm, without the ReLU."""
 
@@ -125,8 +128,9 @@ class ConvNorm(nn.Module):
         self, into: int, out: int, *, kernel: int, stride: int = 1, pad: int, config: Config
     ) -> None:
         super().__init__()
-        mode = "reflect" if config.padding is Padding.REFLECT_EACH else "zeros"
-        self.conv = nn.Conv2d(into, out, kernel, stride=stride, padding=pad, padding_mode=mode)
+        self.conv = nn.Conv2d(
+            into, out, kernel, stride=stride, padding=pad, padding_mode=_mode(config)
+        )
         self.norm = _norm(out, config)
 
     def forward(
@@ -198,8 +202,7 @@ class TransformNet(nn.Module):
         self.blocks = nn.ModuleList(Residual(wide, config=config) for _ in range(config.blocks))
         self.up1 = Upsample(wide, middle, config=config)
         self.up2 = Upsample(middle, narrow, config=config)
-        mode = "reflect" if config.padding is Padding.REFLECT_EACH else "zeros"
-        self.leave = nn.Conv2d(narrow, 3, 9, padding=4, padding_mode=mode)
+        self.leave = nn.Conv2d(narrow, 3, 9, padding=4, padding_mode=_mode(config))
         # Dumoulin et al., table 1: the last convolution is normalised too, by the style.
         self.leave_norm = _norm(3, config) if config.norm is Norm.CONDITIONAL else None
 
@@ -238,62 +241,20 @@ class TransformNet(nn.Module):
 def _reflect_around(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h2 w2"]:
     """40 reflected pixels around, more at the far ends where 4 does not divide a side.
 
-    In steps, since a reflection cannot be larger than the picture.
+    A picture smaller than that is reflected to and fro, which torch's own padding refuses.
     """
     height, width = x.shape[-2:]
-    right, below = REFLECTED + -width % 4, REFLECTED + -height % 4
-    left = top = REFLECTED
-    while left or right or top or below:
-        step = [min(side, x.shape[-1] - 1) for side in (left, right)]
-        step += [min(side, x.shape[-2] - 1) for side in (top, below)]
-        x = functional.pad(x, step, mode="reflect")
-        left, right, top, below = left - step[0], right - step[1], top - step[2], below - step[3]
-    return x
+    rows = _to_and_fro(-REFLECTED, height + REFLECTED + -height % 4, side=height)
+    columns = _to_and_fro(-REFLECTED, width + REFLECTED + -width % 4, side=width)
+    return x.index_select(2, rows.to(x.device)).index_select(3, columns.to(x.device))
 
 
-class ForPictures(nn.Module):
-    """The network as it is shipped: bytes in, bytes out, height before width, channels last."""
-
-    def __init__(self, net: TransformNet) -> None:
-        super().__init__()
-        self.net = net
-
-    def forward(
-        self, picture: UInt8[Tensor, "b h w 3"], weights: Float[Tensor, "b styles"]
-    ) -> UInt8[Tensor, "b h w 3"]:
-        """``picture`` and ``weights`` -> ``stylized``."""
-        x = picture.permute(0, 3, 1, 2).float() / 255
-        y = self.net(x, weights)
-        return (y * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
-
-
-def export_multistyle(net: TransformNet, path: str | Path, *, record: Record) -> Path:
-    """Write ``net`` as the `.onnx` file that `deepcanon.style.predict` reads.
-
-    Inputs `picture` uint8 [b, h, w, 3] and `weights` float32 [b, styles] (of no effect in networks
-    of one style), output `stylized` uint8 [b, h, w, 3]; any batch, any size from 16x16. Raises
-    Failed when ONNX Runtime and torch differ, BadInput when the file cannot be written.
-    """
-    sizes = {0: "batch", 1: "height", 2: "width"}
-    return export(
-        net,
-        path,
-        example=_feed(net, 2, 40, 52),
-        outputs=["stylized"],
-        dynamic={"picture": sizes, "weights": {0: "batch"}, "stylized": sizes},
-        record=record,
-        check=[_feed(net, 1, 64, 64), _feed(net, 3, 17, 46), _feed(net, 1, SMALLEST, SMALLEST)],
-    )
-
-
-def _feed(net: TransformNet, batch: int, height: int, width: int) -> dict[str, Tensor]:
-    generator = torch.Generator().manual_seed(batch)
-    pictures = torch.rand(batch, height, width, 3, generator=generator) * 255
-    weights = torch.rand(batch, net.config.styles, generator=generator)
-    return {
-        "picture": pictures.to(torch.uint8),
-        "weights": weights / weights.sum(1, keepdim=True),
-    }
+def _to_and_fro(first: int, end: int, *, side: int) -> Int[Tensor, " n"]:
+    """Where pixels ``first`` to ``end`` are found in a side of mirrors: -1 is 1, ``side`` is
+    ``side - 2``."""
+    there_and_back = torch.full((1,), 2 * side - 2)  # a tensor: side may be a symbol, in export
+    place = torch.arange(first, end) % there_and_back
+    return torch.minimum(place, there_and_back - place)
 
 
 _DIFFERS = {
