@@ -236,11 +236,11 @@ def _open_torch(path: Path, record: Record, threads: int | None) -> Session:
 
     file = open_onnx(path)
     module = create_model(record.model, variant=record.variant, **record.config)
+    _copy_weights(file, module, path)
     # A network that is exported inside a wrapper (bytes in, bytes out) says so by `exportable()`.
     wrap = getattr(module, "exportable", None)
     if wrap is not None:
         module = wrap()
-    _copy_weights(file, module, path)
     outputs = tuple(file.outputs())
     inputs = tuple(file.inputs())
     return _torch_session(module, inputs, outputs, record=record, threads=threads)

@@ -247,18 +247,30 @@ class Mixer(torch.nn.Module):
         return mixed.clamp(0, 255).permute(0, 2, 3, 1).to(torch.uint8)
 
 
-class Wrapped(torch.nn.Module):
-    """A network that is exported inside another one."""
+class Planes(torch.nn.Module):
+    """A network that is exported inside another one; the file has its own names all the same."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.norm = torch.nn.BatchNorm2d(3)
+        self.conv = torch.nn.Conv2d(3, 3, 1)
 
-    def exportable(self) -> Mixer:
-        return Mixer()
+    def exportable(self) -> Bytes:
+        return Bytes(self)
 
 
-@pytest.fixture(params=[Mixer, Wrapped])
+class Bytes(torch.nn.Module):
+    """Planes of bytes around it."""
+
+    def __init__(self, net: Planes) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, picture: torch.Tensor) -> torch.Tensor:
+        mixed = self.net.conv(picture.float().permute(0, 3, 1, 2))
+        return mixed.clamp(0, 255).permute(0, 2, 3, 1).to(torch.uint8)
+
+
+@pytest.fixture(params=[Mixer, Planes])
 def tiny_in_catalogue(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     built: list[Config] = []
 
