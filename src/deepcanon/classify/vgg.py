@@ -2,8 +2,8 @@
 
 K. Simonyan, A. Zisserman, ICLR 2015, https://arxiv.org/abs/1409.1556 (sections below are v6's).
 
-*What was new*: depth from nothing but 3x3 convolutions. Two of them see 5x5 and three see 7x7,
-with fewer weights and a ReLU between; with 16 to 19 weight layers the error falls steadily.
+*What was new*: depth from nothing but 3x3 convolutions. Two see 5x5 and three see 7x7, with fewer
+weights and a ReLU between; up to 19 weight layers the error falls.
 
 Table 1 of the paper (every convolution is followed by a ReLU, every stage by a 2x2/2 max pool;
 ``k`` x ``k`` convolution with ``n`` channels is written ``k-n``)::
@@ -18,8 +18,8 @@ Table 1 of the paper (every convolution is followed by a ReLU, every stage by a 
 
 *Training* (§3.1, §3.2): crops of 224x224 from pictures whose shorter side is S, fixed at 256 or
 384, or drawn anew for each picture from [256, 512] ("scale jittering", multi-scale training).
-*Evaluation* (§3.2): the whole picture at shorter side Q, the FC layers turned into convolutions
-and the map of class scores averaged; see `dense`. Multi-crop evaluation averages many crops.
+*Evaluation* (§3.2): the whole picture at shorter side Q, FC layers turned into convolutions, the
+map of class scores averaged: see `dense`. Multi-crop evaluation averages many crops.
 
 *What differs from the paper.* ``paper``: the starting weights, see `INIT_STD`; pictures smaller
 than 224, which the paper does not have, are accepted down to 32 (the last map is stretched to
@@ -44,6 +44,7 @@ from deepcanon.classify.vgg_weights import fill
 from deepcanon.core.catalog import ModelCard, Variant, register
 from deepcanon.core.errors import BadInput
 from deepcanon.nn.lrn import LocalResponseNorm
+from deepcanon.nn.pooling import adaptive_average
 from deepcanon.nn.preprocessing import Preprocessing
 from deepcanon.nn.taps import Pooling, check_size
 from deepcanon.nn.taps import tap_names as tap_names
@@ -146,7 +147,7 @@ def _layers(config: Config) -> list[nn.Module]:
 
 
 def initialise(net: nn.Module, *, how: Initialisation) -> None:
-    """Draw every weight of ``net`` anew from torch's global generator; biases become zero."""
+    """Draw every weight of ``net`` anew from torch's generator; biases become zero."""
     for layer in net.modules():
         if isinstance(layer, nn.Conv2d) and how is Initialisation.HE:
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
@@ -178,7 +179,7 @@ class VGG(nn.Module):
         self.config = config
         self.preprocessing: Preprocessing | None = None  # what the loaded weights expect
         self.features = convolution_stack(config)
-        side = config.image_side // config.smallest  # 7
+        self.map_side = side = config.image_side // config.smallest  # 7
         device = torch.get_default_device()
         with torch.device("meta"):
             self.classifier = nn.Sequential(
@@ -193,14 +194,14 @@ class VGG(nn.Module):
         self.classifier.to_empty(device=device)
         initialise(self.classifier, how=config.initialisation)
 
-    def forward(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b classes"]:
+    def forward(self, pictures: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b classes"]:
         """Pictures, preprocessed as the weights want them -> class scores (before softmax).
 
         Raises BadInput for pictures under 32x32 pixels.
         """
-        check_size(x, smallest=self.config.smallest)
-        x = self.features(x)  # [b, 512, h/32, w/32]
-        side = self.config.image_side // self.config.smallest
+        check_size(pictures, smallest=self.config.smallest)
+        x = self.features(pictures)  # [b, 512, h/32, w/32]
+        side = self.map_side
         height, width = x.shape[-2:]
         if self.config.head is Head.ADAPTIVE:
             x = functional.adaptive_avg_pool2d(x, (side, side))
@@ -218,6 +219,10 @@ class VGG(nn.Module):
         """Named activations of the convolutions; see the function `taps`."""
         return taps(self.features, x, names, pooling=pooling)
 
+    def exportable(self) -> AnySize:
+        """The same network in the form that `deepcanon.engine.export` can leave sizes free in."""
+        return AnySize(self).train(self.training)
+
 
 def _slide(
     classifier: nn.Sequential, x: Float[Tensor, "b c h w"]
@@ -225,55 +230,51 @@ def _slide(
     """The FC layers as convolutions: the first as large as its map, the others 1x1 (§3.2)."""
     for layer in classifier:
         if isinstance(layer, nn.Linear):
-            x = functional.conv2d(x, _as_kernel(layer, x.shape[1]), layer.bias)
+            side = isqrt(layer.in_features // x.shape[1])
+            x = functional.conv2d(x, layer.weight.view(-1, x.shape[1], side, side), layer.bias)
         else:
             x = layer(x)
     return x
 
 
-def _as_kernel(layer: nn.Linear, channels: int) -> Float[Tensor, "out in k k"]:
-    side = isqrt(layer.in_features // channels)
-    return layer.weight.view(layer.out_features, channels, side, side)
-
-
 class Dense(nn.Module):
-    """VGG with its FC layers turned into convolutions (§3.2); `dense` makes one."""
+    """VGG with its FC layers turned into convolutions (§3.2), for pictures from 224 up."""
 
     def __init__(self, net: VGG) -> None:
         super().__init__()
+        self.features, self.classifier = net.features, net.classifier
         self.smallest = net.config.image_side
-        self.features = net.features
-        channels = net.config.stages[-1][-1].channels
-        layers: list[nn.Module] = []
-        for layer in net.classifier:
-            if isinstance(layer, nn.Linear):
-                kernel = _as_kernel(layer, channels).detach()
-                conv = nn.Conv2d(channels, layer.out_features, kernel.shape[-1], device="meta")
-                conv.weight, conv.bias = nn.Parameter(kernel), layer.bias
-                channels = layer.out_features
-                layers.append(conv)
-            else:
-                layers.append(layer)
-        self.classifier = nn.Sequential(*layers)
 
-    def score_map(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b classes h2 w2"]:
+    def score_map(self, pictures: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b classes h2 w2"]:
         """Class scores of every 224x224 window, 32 pixels apart."""
-        check_size(x, smallest=self.smallest)
-        scores: Tensor = self.classifier(self.features(x))
-        return scores
+        check_size(pictures, smallest=self.smallest)
+        return _slide(self.classifier, self.features(pictures))
 
-    def forward(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b classes"]:
+    def forward(self, pictures: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b classes"]:
         """The mean of the score map. Raises BadInput for pictures under the training size."""
-        return self.score_map(x).mean(dim=(2, 3))
+        return self.score_map(pictures).mean(dim=(2, 3))
 
 
 def dense(net: VGG) -> Dense:
-    """``net`` for whole pictures of any size from 224 up, to evaluate or to export.
-
-    There is no branch on the picture's size, so an exported network may leave it free. Weights
-    share memory with ``net``'s; train ``net``, not this.
-    """
+    """``net`` made fully convolutional; both have the same weights and share them."""
     return Dense(net).train(net.training)
+
+
+class AnySize(nn.Module):
+    """What VGG computes, without a branch on the picture's size: the form that is exported."""
+
+    def __init__(self, net: VGG) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, pictures: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b classes"]:
+        """As of VGG."""
+        x = self.net.features(pictures)
+        rows = columns = self.net.map_side
+        if self.net.config.head is Head.DENSE:
+            rows, columns = torch.sym_max(x.shape[2], rows), torch.sym_max(x.shape[3], columns)
+        x = adaptive_average(x, rows=rows, columns=columns)
+        return _slide(self.net.classifier, x).mean(dim=(2, 3))
 
 
 # Where A's first four convolutions stand. Counted from the input, no other column could take
@@ -314,9 +315,8 @@ def _named(net: VGG) -> dict[str, nn.Conv2d | nn.Linear]:
 def load(model: VGG | nn.Sequential, source: str | Path) -> Preprocessing | None:
     """Fill a VGG, or a convolution stack alone, from "imagenet" or from a weights file.
 
-    Returns how pictures must be prepared for these weights (also kept as ``preprocessing`` of a
-    VGG), or None when the file does not say. A ``.pth`` is taken for torchvision's (RGB, 0..1),
-    a ``.h5`` for Keras', which came from Caffe (BGR, 0..255, mean only).
+    Returns how pictures must be prepared (a VGG keeps it as ``preprocessing``), None when the file
+    does not say. A ``.pth`` is taken for torchvision's, a ``.h5`` for Keras', which is Caffe's.
     Raises BadInput for a file that does not fit, Failed when "imagenet" cannot be fetched.
     """
     features = model.features if isinstance(model, VGG) else model

@@ -130,13 +130,22 @@ def test_classifier_slides_over_larger_pictures() -> None:
     assert_close(net(x), scores.mean(dim=(2, 3)))
 
 
-def test_dense_shares_memory_mode_and_keys() -> None:
+def test_dense_shares_weights_mode_and_keys() -> None:
     net = small(A)
     wide = dense(net)
     assert not wide.training and dense(net.train()).training
     assert wide.state_dict().keys() == net.state_dict().keys()
-    for ours, theirs in zip(net.parameters(), wide.parameters(), strict=True):
-        assert ours.data_ptr() == theirs.data_ptr()
+    assert all(a is b for a, b in zip(net.parameters(), wide.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("config", [A, vgg.torchvision(A)], ids=["paper", "torchvision"])
+@pytest.mark.parametrize("size", [(64, 64), (32, 32), (130, 100), (200, 40)])
+def test_form_to_export_computes_the_same(config: Config, size: tuple[int, int]) -> None:
+    net, x = small(config), torch.rand(2, 3, *size)
+    assert net.train().exportable().training
+    form = net.eval().exportable()
+    assert not form.training
+    assert_close(form(x), net(x))
 
 
 def test_gradient_reaches_the_fc_layers_of_a_larger_picture() -> None:
