@@ -18,18 +18,19 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"][
     "importlinter"
 ]["contracts"]
-IMPORTED_AS = {
-    "pillow": "PIL",
-    "pyyaml": "yaml",
-    "pytorch-lightning": "pytorch_lightning",
-    "lightning-utilities": "lightning_utilities",
-    "tensorboard": "torch.utils.tensorboard",
+# Where a distribution does not carry the name of what is imported from it.
+PACKAGES = {
+    "pillow": {"PIL"},
+    "pyyaml": {"yaml"},
+    "pytorch-lightning": {"pytorch_lightning", "lightning_fabric"},
+    "lightning-utilities": {"lightning_utilities"},
+    "onnx-ir": {"onnx_ir"},
 }
 
 
 def declared(*requirements: str) -> set[str]:
     names = {re.split(r"[\s<>=!~;\[]", each, maxsplit=1)[0].lower() for each in requirements}
-    return {IMPORTED_AS.get(name, name).split(".")[0] for name in names}
+    return {package for name in names for package in PACKAGES.get(name, {name})}
 
 
 USE = declared(*PROJECT["dependencies"])

@@ -8,10 +8,12 @@ run, but its commands and their options must exist.
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -46,13 +48,20 @@ def commands(page: Path) -> list[str]:
 ALL_COMMANDS = sorted({each for page in PAGES for each in commands(page)})
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what the pages' commands are about; the pictures are generated."""
-    save(photo(0, (72, 96)), tmp_path / "photo.jpg")
-    save(painting(0, (72, 96)), tmp_path / "painting.jpg")
-    picture_folder(tmp_path / "photos", 3, size=72)
-    return tmp_path
+    folder = tmp_path_factory.mktemp("pictures")
+    save(photo(0, (48, 64)), folder / "photo.jpg")
+    save(painting(0, (48, 64)), folder / "painting.jpg")
+    picture_folder(folder / "photos", 3, size=48)
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path, pictures: Path) -> Path:
+    """The same pictures in a folder of one's own."""
+    return Path(shutil.copytree(pictures, tmp_path / "work"))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -121,11 +130,11 @@ def options(words: list[str]) -> list[str]:
 def known_options(words: list[str]) -> frozenset[str]:
     """Return the options that the help of a command shows.
 
-    The command is what comes before the first option; a help text answers to more than that
-    (`deepcanon train NAME --help` is the help of train).
+    A command has one word or two (`stylize sheet`); where the second is an argument, as in
+    `deepcanon train NAME --help`, the help is that of the first.
     """
-    until = next((at for at, word in enumerate(words) if word.startswith("-")), len(words))
-    return help_options(tuple(words[1:until]))
+    names = tuple(takewhile(lambda word: re.fullmatch(r"[a-z-]+", word), words[1:3]))
+    return help_options(names)
 
 
 @cache
