@@ -145,8 +145,8 @@ def test_a_shipped_network_that_was_tampered_with(
 ) -> None:
     photo(Path("photo.png"))
     shipped_model.write_bytes(shipped_model.read_bytes() + b"\0")
-    refused(run("stylize", "photo.png", *FAST), "sha256", code=1)
-    refused(run("demo", *FAST), "sha256", code=1)
+    refused(run("stylize", "photo.png", *FAST), "sha256")
+    refused(run("demo", *FAST), "sha256")
 
 
 def test_an_unknown_engine(run: Run, desk: Path) -> None:
@@ -251,9 +251,9 @@ def test_a_full_disk(run: Run, desk: Path, request: pytest.FixtureRequest) -> No
     Path("out.png").write_bytes(b"what was there")
     request.getfixturevalue("full_disk")
     ran = run("stylize", "photo.png", "-o", "out.png", *FAST)
-    refused(ran, "out.png", "disk is full", code=1)
-    refused(run("stylize", "sheet", "photo.png", "-o", "out.png"), "disk is full", code=1)
-    refused(run("demo"), "disk is full", code=1)
+    refused(ran, "out.png", "disk is full")
+    refused(run("stylize", "sheet", "photo.png", "-o", "out.png"), "disk is full")
+    refused(run("demo"), "disk is full")
     assert Path("out.png").read_bytes() == b"what was there"
     assert files(desk) == ["out.png", "photo.png"]
 
@@ -264,7 +264,7 @@ def test_a_full_disk_ends_a_folder_run(
     for name in ("in/a.png", "in/b.png"):
         noise(Path(name))
     request.getfixturevalue("full_disk")
-    refused(run("stylize", "in", "-o", "out", *FAST), "out/a.", "disk is full", code=1)
+    refused(run("stylize", "in", "-o", "out", *FAST), "out/a.", "disk is full")
     assert files(Path("out")) == []
 
 

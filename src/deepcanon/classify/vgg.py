@@ -317,7 +317,7 @@ def load(model: VGG | nn.Sequential, source: str | Path) -> Preprocessing | None
 
     Returns how pictures must be prepared (a VGG keeps it as ``preprocessing``), None when the file
     does not say. A ``.pth`` is taken for torchvision's, a ``.h5`` for Keras', which is Caffe's.
-    Raises BadInput for a file that does not fit, Failed when "imagenet" cannot be fetched.
+    Raises BadInput for a file that does not fit, Unavailable when "imagenet" cannot be fetched.
     """
     features = model.features if isinstance(model, VGG) else model
     how = fill(model, features=features, source=source)

@@ -117,8 +117,8 @@ def run_all(
 ) -> Outcome:
     """Make and write the result of every job; a bad picture among several is passed over.
 
-    The error of the only picture is raised. So is `Failed` in writing: when the disk is full, it
-    is for the others too.
+    The error of the only picture is raised. So is `Unavailable` in writing: when the disk is full,
+    it is for the others too.
     """
     outcome = Outcome(failures=list(made.failures))
     alone = len(made.jobs) + len(made.failures) == 1

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from deepcanon.core.atomic import write_whole
-from deepcanon.core.errors import BadInput, DeepcanonError, Failed
+from deepcanon.core.errors import BadInput, DeepcanonError, Unavailable
 
 __all__ = [
     "FOLDER",
@@ -62,7 +62,7 @@ def manifest() -> list[Entry]:
 def shipped(name: str) -> Path:
     """The path of a shipped file; its sha256 is checked once in a process.
 
-    Raises `BadInput` for a name that does not ship, `Failed` when the file is not the one that
+    Raises `BadInput` for a name that does not ship, `Unavailable` when the file is not the one that
     was shipped.
     """
     entries = {entry["name"]: entry for entry in manifest()}
@@ -76,10 +76,10 @@ def shipped(name: str) -> Path:
     entry = entries[name]
     path = FOLDER / entry["file"]
     if not path.is_file():
-        raise Failed(f"{path} is missing from the installation", hint=_REINSTALL)
+        raise Unavailable(f"{path} is missing from the installation", hint=_REINSTALL)
     found = _sha256(path)
     if found != entry["sha256"]:
-        raise Failed(
+        raise Unavailable(
             f"{path} is not the shipped file: sha256 {found}, not {entry['sha256']}",
             hint=_REINSTALL,
         )
@@ -124,7 +124,7 @@ def fetch(url: str, *, sha256: str, name: str, on_progress: Progress | None = No
 
     `sha256` may be the first 8 or more hex digits (torchvision puts them into its file names).
     DEEPCANON_MIRROR replaces scheme and host of the url. `on_progress` gets the bytes so far and
-    the bytes in all. Raises `Failed`, naming where to put the file, when it cannot be had or is
+    the bytes in all. Raises `Unavailable`, naming where to put the file, when it cannot be had or is
     another one.
     """
     if not re.fullmatch(r"[0-9a-f]{8,64}", sha256):
@@ -139,11 +139,13 @@ def fetch(url: str, *, sha256: str, name: str, on_progress: Progress | None = No
     where = f"put the file (sha256 {sha256}) at {target}"
     if _offline or os.environ.get("DEEPCANON_OFFLINE", "").lower() in _TRUE:
         if found is not None:
-            raise Failed(
+            raise Unavailable(
                 f"{target} is another file than the one from {url}: sha256 {found}, not {sha256}",
                 hint=f"downloads are off; {where}",
             )
-        raise Failed(f"{name} is not in the cache, and downloads are off", hint=f"{where} ({url})")
+        raise Unavailable(
+            f"{name} is not in the cache, and downloads are off", hint=f"{where} ({url})"
+        )
     try:
         _download(address, target, sha256=sha256, where=where, on_progress=on_progress)
     except BadInput as cause:
@@ -183,7 +185,7 @@ def _download(
             cause.close()  # it is an open answer, too
         else:
             reason = str(getattr(cause, "reason", "") or cause) or type(cause).__name__
-        return Failed(
+        return Unavailable(
             f"{target.name} could not be downloaded from {url}: {reason}",
             hint=f"{where}, or set DEEPCANON_MIRROR",
         )
@@ -213,7 +215,7 @@ def _download(
         if not found.startswith(sha256):
             cut = total is not None and done < total
             what = f"only {done} of {total} bytes arrived" if cut else "another file arrived"
-            raise Failed(
+            raise Unavailable(
                 f"{what} from {url}: sha256 {found}, not {sha256}; it was removed",
                 hint=f"try again, or {where}",
             )

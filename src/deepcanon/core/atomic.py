@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from deepcanon.core.errors import BadInput, DeepcanonError, Failed
+from deepcanon.core.errors import BadInput, DeepcanonError, Unavailable
 
 __all__ = ["cannot_write", "write_whole"]
 
@@ -21,7 +21,7 @@ def write_whole(path: str | Path) -> Iterator[BinaryIO]:
 
     Folders on the way are made; what stood at `path` stays until the last moment, and its
     permissions carry over. Through a link the file it leads to is replaced; a device or a pipe is
-    written to directly. Raises `BadInput` where one may not write, `Failed` on a full disk.
+    written to directly. Raises `BadInput` where one may not write, `Unavailable` on a full disk.
     """
     target = Path(os.path.realpath(path))
     try:
@@ -50,7 +50,7 @@ def write_whole(path: str | Path) -> Iterator[BinaryIO]:
 def cannot_write(name: str | Path, cause: OSError) -> DeepcanonError:
     """The two-line error for an `OSError` met while writing `name`."""
     if cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return Failed(
+        return Unavailable(
             f"{name} could not be written: the disk is full",
             hint="free some space or write elsewhere; nothing was left behind",
         )

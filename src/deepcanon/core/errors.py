@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-__all__ = ["BadInput", "DeepcanonError", "Failed", "MissingExtra"]
+__all__ = ["BadInput", "DeepcanonError", "Failed", "MissingExtra", "Unavailable"]
 
 
 class DeepcanonError(Exception):
@@ -29,8 +29,15 @@ class BadInput(DeepcanonError):  # noqa: N818 - read as `raise BadInput(...)`
     exit_code = 2
 
 
+class Unavailable(DeepcanonError):  # noqa: N818 - as above
+    """The surroundings stand in the way, and the user can mend them: a full disk, no network, a
+    damaged file of the installation."""
+
+    exit_code = 2
+
+
 class Failed(DeepcanonError):  # noqa: N818 - as above
-    """It was not the user: a full disk, no network, a damaged installation."""
+    """The work itself failed: a loss became NaN, some pictures of many could not be done."""
 
     exit_code = 1
 

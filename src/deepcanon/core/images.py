@@ -109,7 +109,7 @@ def save(
 
     Written under a temporary name in the same folder and renamed. JPEG keeps full chroma. Where a
     format has no alpha the picture is laid on white. Raises `BadInput` for a suffix or a folder
-    that cannot be written, `Failed` when the disk is full.
+    that cannot be written, `Unavailable` when the disk is full.
     """
     to_stdout = str(path) == "-"
     target = Path(path)

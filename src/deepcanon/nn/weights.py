@@ -86,7 +86,7 @@ def read(path: str | Path) -> Weights:
 def write(module: nn.Module, path: str | Path, *, record: Record) -> Path:
     """Write ``module``'s state as ``.safetensors`` with ``record`` inside, whole or not at all.
 
-    Raises BadInput when the folder cannot be written, Failed when the disk is full.
+    Raises BadInput when the folder cannot be written, Unavailable when the disk is full.
     """
     from safetensors.torch import save
 

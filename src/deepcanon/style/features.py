@@ -139,7 +139,7 @@ def load_features(
     stages 1-2 to the first and the others to the second. ``pooling`` does not apply to slim, whose
     pools belong to what it was taught.
 
-    Raises BadInput for a name that is neither, Failed when the weights cannot be downloaded.
+    Raises BadInput for a name that is neither, Unavailable when the weights cannot be downloaded.
     """
     if isinstance(name, str) and "+" in name and not Path(name).exists():
         name = name.split("+")

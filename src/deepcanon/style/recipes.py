@@ -71,8 +71,8 @@ class JohnsonRecipe:
     content_tap: str = "relu2_2"  # Johnson et al. 2016, §3.1
     style_taps: dict[str, float] = field(default_factory=lambda: dict(STYLE_TAPS))
     content_weight: float = 1.0
-    style_weight: float = 20.0
-    tv_weight: float = 3.0
+    style_weight: float = 12.0
+    tv_weight: float = 8.0
     seed: int = 0
     precision: Precision = "auto"
     checkpoint_every: int = 500
@@ -98,8 +98,8 @@ class NewStyleRecipe:
     content_tap: str = "relu3_3"
     style_taps: dict[str, float] = field(default_factory=lambda: dict(STYLE_TAPS))
     content_weight: float = 1.0
-    style_weight: float = 20.0
-    tv_weight: float = 3.0
+    style_weight: float = 12.0
+    tv_weight: float = 8.0
     seed: int = 0
     precision: Precision = "auto"
     checkpoint_every: int = 200

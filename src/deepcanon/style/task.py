@@ -8,13 +8,15 @@ VGG (Johnson et al. 2016, §3.2; N, G as in `deepcanon.style.losses.mean_gram`):
     total    content_weight * content + style_weight * style + tv_weight * mean squared step
 
 *What differs from the paper*: content and style are relative to the size of their targets, so that
-one set of weights serves paintings whose Gram matrices differ a hundredfold.
+one set of weights serves paintings whose Gram matrices differ a hundredfold; and the judge looks
+through a `window` that moves a little each step.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from types import EllipsisType
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +33,8 @@ from deepcanon.training import schedules
 
 # A style's own vectors learn from one picture in seven, the shared weights from all.
 VECTORS_LEARN_FASTER = 5.0
+
+JUDGED_LESS = 8  # pixels a side, see `window`
 
 
 class Objective(NamedTuple):
@@ -98,6 +102,18 @@ class PerceptualLoss:
         return Terms(total, lost, style, tv)
 
 
+def window(size: Sequence[int], *, seed: list[int]) -> tuple[EllipsisType, slice, slice]:
+    """Where the judge looks: all but 8 rows and 8 columns, which ones is drawn anew each step.
+
+    A judge that always looks at the same places is blind for what falls between its pools, and a
+    network finds that out: it paints a lattice. No paper has this; VGG's pools repeat every 8
+    pixels at relu4, hence the 8.
+    """
+    top, left = np.random.default_rng(seed).integers(JUDGED_LESS + 1, size=2).tolist()
+    height, width = (side - JUDGED_LESS for side in size)
+    return ..., slice(top, top + height), slice(left, left + width)
+
+
 class Repainting(pl.LightningModule):
     """Trains a transform network; keeps a moving average of its weights, which is what ships."""
 
@@ -138,8 +154,9 @@ class Repainting(pl.LightningModule):
         photos = photos.contiguous(memory_format=torch.channels_last)
         styles = self.styles(len(photos))
         given = styles if self.net.config.norm is Norm.CONDITIONAL else None
-        painted = self.net(photos, given)
-        terms = loss(painted.float(), loss.content(photos), styles)
+        painted = self.net(photos, given).float()
+        seen = window(photos.shape[-2:], seed=[self.seed, 4, self.global_step])
+        terms = loss(painted[seen], loss.content(photos[seen]), styles)
         self.log_dict({name: value.mean() for name, value in terms._asdict().items()})
         return terms.total.mean()
 

@@ -12,7 +12,7 @@ from torch.testing import assert_close
 
 from deepcanon.classify import vgg, vgg_weights
 from deepcanon.classify.vgg import A, Config, Conv, D, convolution_stack, load
-from deepcanon.core.errors import BadInput, Failed
+from deepcanon.core.errors import BadInput, Unavailable
 from deepcanon.core.record import Record
 from deepcanon.nn import weights as weights_io
 from deepcanon.nn.preprocessing import CAFFE, TORCHVISION
@@ -201,7 +201,7 @@ def test_imagenet_without_a_network_says_which_file_goes_where(
 ) -> None:
     monkeypatch.setenv("DEEPCANON_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("DEEPCANON_OFFLINE", "1")
-    with pytest.raises(Failed) as caught:
+    with pytest.raises(Unavailable) as caught:
         load(convolution_stack(narrow(config)), "imagenet")
     file = vgg_weights.IMAGENET[name].url.rsplit("/", 1)[1]
     assert file in caught.value.message

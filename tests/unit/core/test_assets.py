@@ -13,7 +13,7 @@ import pytest
 
 from deepcanon.core import assets
 from deepcanon.core.assets import cache_folder, enter, fetch, manifest, set_offline, shipped
-from deepcanon.core.errors import BadInput, Failed
+from deepcanon.core.errors import BadInput, Unavailable
 
 CONTENT = bytes(range(256)) * 9000  # more than two chunks
 SHA = hashlib.sha256(CONTENT).hexdigest()
@@ -109,16 +109,16 @@ def test_the_first_digits_of_a_hash_are_enough(mirror: str) -> None:
 
 
 def test_another_file_is_refused_naming_both_hashes(mirror: str) -> None:
-    with pytest.raises(Failed) as caught:
+    with pytest.raises(Unavailable) as caught:
         fetch(FAR, sha256="0" * 64, name="x")
     assert SHA in caught.value.message and "0" * 64 in caught.value.message
-    assert caught.value.exit_code == 1 and str(cache_folder() / "x") in caught.value.hint
+    assert caught.value.exit_code == 2 and str(cache_folder() / "x") in caught.value.hint
     assert left_behind() == []
 
 
 def test_a_download_that_breaks_off(server: _Server, mirror: str) -> None:
     server.keep = 1_500_000
-    with pytest.raises(Failed) as caught:
+    with pytest.raises(Unavailable) as caught:
         fetch(FAR, sha256=SHA, name="x")
     assert "1500000 of 2304000 bytes" in caught.value.message
     assert left_behind() == []
@@ -132,7 +132,7 @@ def test_a_file_that_went_bad_in_the_cache_is_fetched_anew(server: _Server, mirr
 
 
 def test_what_is_not_on_the_server(mirror: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(Failed) as caught:
+    with pytest.raises(Unavailable) as caught:
         fetch("https://weights.example.org/other", sha256=SHA, name="x")
     assert f"{mirror}/other: HTTP 404" in caught.value.message
 
@@ -141,7 +141,7 @@ def test_no_network_says_where_to_put_the_file() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/vgg.bin"  # bound, nobody listens
-        with pytest.raises(Failed) as caught:
+        with pytest.raises(Unavailable) as caught:
             fetch(url, sha256=SHA, name="vgg.bin")
     message, hint = caught.value.message, caught.value.hint
     assert message.startswith(f"vgg.bin could not be downloaded from {url}: ")
@@ -156,7 +156,7 @@ def test_offline_uses_the_cache_and_nothing_else(
     server: _Server, mirror: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DEEPCANON_OFFLINE", "1")
-    with pytest.raises(Failed) as caught:
+    with pytest.raises(Unavailable) as caught:
         fetch(FAR, sha256=SHA, name="x")
     assert "downloads are off" in caught.value.message
     assert str(cache_folder() / "x") in caught.value.hint and FAR in caught.value.hint
@@ -165,14 +165,14 @@ def test_offline_uses_the_cache_and_nothing_else(
     (cache_folder() / "x").write_bytes(CONTENT)
     assert fetch(FAR, sha256=SHA, name="x").read_bytes() == CONTENT
     (cache_folder() / "x").write_bytes(b"another")
-    with pytest.raises(Failed, match=hashlib.sha256(b"another").hexdigest()):
+    with pytest.raises(Unavailable, match=hashlib.sha256(b"another").hexdigest()):
         fetch(FAR, sha256=SHA, name="x")
     assert server.asked == [] and (cache_folder() / "x").read_bytes() == b"another"
 
 
 def test_offline_by_call(server: _Server, mirror: str) -> None:
     set_offline(True)
-    with pytest.raises(Failed, match="downloads are off"):
+    with pytest.raises(Unavailable, match="downloads are off"):
         fetch(FAR, sha256=SHA, name="x")
     set_offline(False)
     fetch(FAR, sha256=SHA, name="x")
@@ -193,7 +193,7 @@ def test_a_full_disk(mirror: str, monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "replace", full)
-    with pytest.raises(Failed, match="the disk is full"):
+    with pytest.raises(Unavailable, match="the disk is full"):
         fetch(FAR, sha256=SHA, name="x")
     assert left_behind() == []
 
@@ -251,7 +251,7 @@ def test_enter_and_read_back(folder: Path) -> None:
 def test_entering_again_renews(folder: Path) -> None:
     enter("net", file="net.onnx", kind="model", licence="Apache-2.0")
     (folder / "net.onnx").write_bytes(b"better")
-    with pytest.raises(Failed):
+    with pytest.raises(Unavailable):
         shipped("net")
     enter("net", file="net.onnx", kind="model", licence="Apache-2.0")
     assert [entry["bytes"] for entry in manifest()] == [6]
@@ -261,7 +261,7 @@ def test_entering_again_renews(folder: Path) -> None:
 def test_a_changed_file_names_both_hashes(folder: Path) -> None:
     enter("net", file="net.onnx", kind="model", licence="Apache-2.0")
     (folder / "net.onnx").write_bytes(b"tampered")
-    with pytest.raises(Failed) as caught:
+    with pytest.raises(Unavailable) as caught:
         shipped("net")
     for content in (b"net", b"tampered"):
         assert hashlib.sha256(content).hexdigest() in caught.value.message
@@ -271,7 +271,7 @@ def test_a_changed_file_names_both_hashes(folder: Path) -> None:
 def test_a_missing_file(folder: Path) -> None:
     enter("net", file="net.onnx", kind="model", licence="Apache-2.0")
     (folder / "net.onnx").unlink()
-    with pytest.raises(Failed, match=r"net\.onnx is missing"):
+    with pytest.raises(Unavailable, match=r"net\.onnx is missing"):
         shipped("net")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from deepcanon.core.atomic import write_whole
-from deepcanon.core.errors import BadInput, Failed
+from deepcanon.core.errors import BadInput, Unavailable
 
 
 def test_written_whole_with_folders_on_the_way(tmp_path: Path) -> None:
@@ -37,7 +37,7 @@ def test_interrupted_what_was_there_stays_and_nothing_is_left_behind(
 ) -> None:
     path = tmp_path / "x"
     path.write_bytes(b"before")
-    with pytest.raises((KeyboardInterrupt, ValueError, Failed)), write_whole(path) as file:
+    with pytest.raises((KeyboardInterrupt, ValueError, Unavailable)), write_whole(path) as file:
         file.write(b"half")
         raise error
     assert path.read_bytes() == b"before"
@@ -49,7 +49,7 @@ def test_a_full_disk_on_the_last_write(tmp_path: Path, monkeypatch: pytest.Monke
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "replace", full)
-    with pytest.raises(Failed) as caught, write_whole(tmp_path / "x") as file:
+    with pytest.raises(Unavailable) as caught, write_whole(tmp_path / "x") as file:
         file.write(b"1")
     assert caught.value.message == f"{tmp_path}/x could not be written: the disk is full"
     assert os.listdir(tmp_path) == []

@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from deepcanon.core.errors import BadInput, DeepcanonError, Failed, MissingExtra
+from deepcanon.core.errors import BadInput, DeepcanonError, Failed, MissingExtra, Unavailable
 
 
 def test_the_message_is_the_text_and_the_hint_stands_beside_it() -> None:
@@ -14,7 +14,7 @@ def test_the_message_is_the_text_and_the_hint_stands_beside_it() -> None:
 
 
 def test_exit_codes() -> None:
-    assert (DeepcanonError.exit_code, BadInput.exit_code, Failed.exit_code) == (2, 2, 1)
+    assert (BadInput.exit_code, Unavailable.exit_code, Failed.exit_code) == (2, 2, 1)
     assert MissingExtra.exit_code == 2
 
 

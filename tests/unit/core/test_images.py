@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, PngImagePlugin
 
 from deepcanon.core import images
-from deepcanon.core.errors import BadInput, DeepcanonError, Failed
+from deepcanon.core.errors import BadInput, DeepcanonError, Unavailable
 from deepcanon.core.images import MIN_SIDE, find, load, resize, same_file, save
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
@@ -529,9 +529,9 @@ def test_disk_full(tmp_path: Path) -> None:
     """/dev/full answers every write with ENOSPC."""
     link = tmp_path / "x.png"
     link.symlink_to("/dev/full")
-    with pytest.raises(Failed) as caught:
+    with pytest.raises(Unavailable) as caught:
         save(np.array(quarters()), link)
-    assert two_lines(caught, code=1) == f"{link} could not be written: the disk is full"
+    assert two_lines(caught) == f"{link} could not be written: the disk is full"
 
 
 def test_disk_full_on_stdout(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -540,9 +540,9 @@ def test_disk_full_on_stdout(monkeypatch: pytest.MonkeyPatch) -> None:
             raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=Full()))
-    with pytest.raises(Failed) as caught:
+    with pytest.raises(Unavailable) as caught:
         save(np.zeros((16, 16, 3), np.uint8), "-")
-    assert "standard output could not be written" in two_lines(caught, code=1)
+    assert "standard output could not be written" in two_lines(caught)
 
 
 # --- sizes ------------------------------------------------------------------------------------

@@ -35,7 +35,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         images.save(painting(seed, (32, 32)), tmp_path / "paintings" / f"{seed}.png")
     return {
         "photos": str(tmp_path / "photos"),
-        "side": 16,
+        "side": 24,
         "painting_side": 32,
         "batch": 2,
         "steps": 2,
