@@ -76,7 +76,7 @@ def test_the_blocks_of_a_page_run(page: Path, folder: Path) -> None:
                     stdin=subprocess.DEVNULL,
                     capture_output=True,
                     text=True,
-                    timeout=120,
+                    timeout=300,
                     check=False,
                 )
                 where = f"{name_of(page)}:{block.line}: {call[-1]}"
@@ -145,7 +145,7 @@ def help_options(words: tuple[str, ...]) -> frozenset[str]:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, f"deepcanon {' '.join(words)} --help\n{done.stdout}{done.stderr}"
