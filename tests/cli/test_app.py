@@ -71,7 +71,7 @@ def test_a_commands_help_imports_nothing_heavy(name: str) -> None:
 def test_help_imports_no_command_line_library() -> None:
     program = (
         "import sys; from deepcanon.cli import main; main(['--help'])\n"
-        "assert not {'click', 'typer', 'numpy'} & set(sys.modules)\n"
+        "assert not {'click', 'numpy'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60, capture_output=True)
 
@@ -174,28 +174,6 @@ def test_ends(
     ran = run("stylize", "photo.jpg")
     assert ran.code == code
     assert says in ran.error_lines[0]
-
-
-def test_typed_functions_become_commands(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A module may leave the making of the command to typer."""
-    import types
-
-    module = types.ModuleType("deepcanon.cli.greet")
-
-    def greet(name: str, times: int = 1) -> int:
-        """Greet somebody."""
-        print(f"hello {name} " * times)
-        return 3
-
-    module.greet = greet  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "deepcanon.cli.greet", module)
-    monkeypatch.setitem(app.COMMANDS, "greet", app.Entry("greet", "greet", "say hello"))
-    ran = run("greet", "you", "--times", "2")
-    assert (ran.code, ran.out) == (3, "hello you hello you \n")
-    assert "Greet somebody." in run("greet", "--help").out
-    bad = run("greet", "you", "--times", "x")
-    assert bad.code == 2
-    assert "--times" in bad.error_lines[0]
 
 
 def test_a_reader_that_goes_away_is_no_error() -> None:

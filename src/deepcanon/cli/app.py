@@ -1,8 +1,8 @@
 """The way in: from the words of the command line to one function of one module.
 
 `deepcanon --help` is answered from the table below and imports nothing; a command imports its own
-module and no other. The value behind a table entry is a click command, or a typed function or app
-that typer makes a command of.
+module and no other. The value behind a table entry is a click command (click, not typer: typer
+imports pydantic whenever a command runs).
 """
 
 from __future__ import annotations
@@ -73,17 +73,7 @@ def main(words: Sequence[str] | None = None) -> int:
 def load(name: str) -> Any:
     """Import the module of a command and return the command: it has `make_context` and `invoke`."""
     entry = COMMANDS[name]
-    found = getattr(import_module(f"deepcanon.cli.{entry.module}"), entry.function)
-    if hasattr(found, "make_context"):
-        return found
-    import typer
-    from typer.main import get_command
-
-    if isinstance(found, typer.Typer):
-        return get_command(found)
-    app = typer.Typer(add_completion=False, rich_markup_mode=None)
-    app.command(name)(found)
-    return get_command(app)
+    return getattr(import_module(f"deepcanon.cli.{entry.module}"), entry.function)
 
 
 def _dispatch(words: list[str], *, offline: bool) -> int:

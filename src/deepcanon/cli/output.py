@@ -118,13 +118,13 @@ def run(call: Callable[[], int], *, debug: bool) -> int:
 
 
 def _exit_code(error: Exception) -> int | None:
-    """The code of click's and typer's own `Exit`, with which `--help` ends."""
+    """The code of click's own `Exit`, with which `--help` ends."""
     code = getattr(error, "exit_code", None)
     return code if type(error).__name__ == "Exit" and isinstance(code, int) else None
 
 
 def _usage_error(error: Exception) -> tuple[str, str] | None:
-    """The two lines for click's and typer's own complaints about options and arguments."""
+    """The two lines for click's own complaints about options and arguments."""
     message = getattr(error, "format_message", None)
     if not callable(message):
         return None
