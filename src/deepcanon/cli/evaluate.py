@@ -135,6 +135,9 @@ def evaluate(
         settings=comparison.settings(features=features),
         path=None if output is None else Path(output),
     )
+    without = [name for name in comparison.record.labels if name not in comparison.styles]
+    if without and styles is None and not (quiet or as_json):
+        note(f"not measured, the record names no painting of them: {', '.join(without)}")
     for style in wanted:
         if style not in report.scores:
             _measure(comparison, report, style, quiet=quiet or as_json)
@@ -147,12 +150,8 @@ def evaluate(
 
 def _wanted(comparison: Comparison, styles: str | None) -> list[str]:
     """The styles to measure, all refused or accepted before minutes of work."""
-    if styles is None:
-        without = [name for name in comparison.record.labels if name not in comparison.styles]
-        if without:
-            note(f"not measured, the record names no painting of them: {', '.join(without)}")
-        wanted = comparison.styles
-    else:
+    wanted = comparison.styles
+    if styles is not None:
         wanted = [name.strip() for name in styles.split(",")]
         unknown = [name for name in wanted if name not in comparison.styles]
         if unknown:

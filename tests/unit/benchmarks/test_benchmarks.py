@@ -1,0 +1,240 @@
+"""The benchmarks: that they run and count right. What they measure is the machine's business."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests import tiny_style
+from tests.tiny_features import TinyFeatures
+
+FOLDER = Path(__file__).parents[3] / "benchmarks"
+SCRIPTS = sorted(path.stem for path in FOLDER.glob("bench_*.py"))
+
+
+@pytest.fixture
+def module(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Import a benchmark as its folder sees it, without letting it change this process."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+
+    def load(name: str) -> ModuleType:
+        found = importlib.import_module(name)
+        if hasattr(found, "two_cores"):
+            monkeypatch.setattr(found, "two_cores", lambda: None)
+        return found
+
+    return load
+
+
+@pytest.fixture(scope="module")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_style.write(tmp_path_factory.mktemp("model") / "tiny.onnx")
+
+
+@pytest.fixture
+def side(module: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(FOLDER))
+    return importlib.import_module("sidebyside")
+
+
+def rows(printed: str) -> list[list[str]]:
+    """The cells of all Markdown tables, heads and rules left out."""
+    lines = [line for line in printed.splitlines() if line.startswith("|")]
+    rules = {place for place, line in enumerate(lines) if line.startswith("|---")}
+    kept = [line for place, line in enumerate(lines) if not {place, place + 1} & rules]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in kept]
+
+
+def test_a_spread_is_least_median_largest(side: Any) -> None:
+    spread = side.Spread.of([0.3, 0.1, 0.2, 0.9])
+    assert (spread.low, spread.middle, spread.high) == (0.1, 0.25, 0.9)
+    assert spread.text() == "0.25 (0.10-0.90)"
+    assert spread.text(0.001, digits=0) == "250 (100-900)"
+
+
+def test_ratios_go_pair_by_pair(side: Any) -> None:
+    found = side.ratios([1.0, 4.0, 3.0], [2.0, 2.0, 3.0])
+    assert (found.low, found.middle, found.high) == (0.5, 1.0, 2.0)
+    with pytest.raises(ValueError, match="zip"):
+        side.ratios([1.0], [1.0, 2.0])
+
+
+def test_contenders_take_turns_and_the_first_round_is_dropped(side: Any) -> None:
+    calls: list[str] = []
+    counts = iter(range(100))
+
+    def contender(name: str) -> Any:
+        def call() -> int:
+            calls.append(name)
+            return next(counts)
+
+        return call
+
+    found = side.in_turn({name: contender(name) for name in "abc"}, rounds=2)
+    assert "".join(calls) == "abc" + "bca" + "cab"
+    assert found == {"a": [5, 7], "b": [3, 8], "c": [4, 6]}
+
+
+def test_a_timed_call_is_warmed_up(side: Any) -> None:
+    calls: list[int] = []
+    assert side.seconds(lambda: calls.append(1))() >= 0
+    assert len(calls) == 2
+
+
+def test_a_process_is_timed_and_weighed(side: Any) -> None:
+    program = "x = b'1' * 60_000_000; import time; time.sleep(0.2)"
+    large = side.process([sys.executable, "-c", program])()
+    assert large.seconds >= 0.2
+    assert large.megabytes > 60
+
+
+def test_a_process_that_fails_says_why(side: Any) -> None:
+    with pytest.raises(RuntimeError, match="no luck"):
+        side.process([sys.executable, "-c", "raise SystemExit('no luck')"])()
+
+
+def test_two_threads_for_all_that_follows() -> None:
+    program = (
+        "import os, sidebyside; sidebyside.two_cores(1)\n"
+        "assert os.environ['OMP_NUM_THREADS'] == '1'\n"
+        "assert len(os.sched_getaffinity(0)) == 1\n"
+    )
+    if hasattr(os, "sched_setaffinity"):
+        subprocess.run([sys.executable, "-c", program], cwd=FOLDER, check=True)
+
+
+def test_the_machine_is_named(side: Any) -> None:
+    line = side.machine("numpy", "no-such-package")
+    assert f"numpy {np.__version__}" in line
+    assert "no-such-package not installed" in line
+    assert f"of {os.cpu_count()} cores" in line
+
+
+def test_what_starts_processes_stays_small() -> None:
+    """Linux counts the size of the parent into the peak of the child."""
+    for name in ("sidebyside", "bench_stylize_process", "bench_help_process"):
+        code = (
+            f"import sys, {name}\n"
+            "sys.exit(str({'numpy', 'torch', 'PIL', 'deepcanon'} & set(sys.modules) or ''))"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=FOLDER, capture_output=True, text=True, check=False
+        )
+        assert done.stderr.strip() == ""
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_every_benchmark_explains_itself(name: str, module: Any, capsys: Any) -> None:
+    with pytest.raises(SystemExit) as end:
+        module(name).main(["--help"])
+    assert end.value.code == 0
+    assert "usage:" in capsys.readouterr().out
+
+
+def test_make_bench_runs_all_of_them() -> None:
+    makefile = (FOLDER.parent / "Makefile").read_text(encoding="utf-8")
+    assert "benchmarks/bench_*.py" in makefile
+    assert {path.stem for path in FOLDER.glob("*.py")} == {*SCRIPTS, "sidebyside"}
+
+
+def test_help_process(module: Any, capsys: Any) -> None:
+    assert module("bench_help_process").main(["--rounds", "1"]) == 0
+    found = rows(capsys.readouterr().out)
+    assert [row[0] for row in found] == [
+        "`deepcanon --help`",
+        "`deepcanon stylize --help`",
+        "`python -c pass`",
+    ]
+
+
+def test_stylize_process(
+    module: Any, capsys: Any, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("openvino")
+    # A peer of its own, so that this does not need the real one: it notes what it was told.
+    peer = tmp_path / "styletransfer_lite"
+    peer.mkdir()
+    (peer / "__init__.py").touch()
+    told = tmp_path / "told.txt"
+    (peer / "__main__.py").write_text(
+        "import sys\n"
+        "from PIL import Image\n"
+        f"with open({str(told)!r}, 'a') as file:\n"
+        "    size = Image.open(sys.argv[1]).size\n"
+        "    print(*size, *sys.argv[2:6], file=file)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    code = module("bench_stylize_process").main(
+        ["--rounds", "1", "--sizes", "48", "--model", str(tiny_model)]
+    )
+    assert code == 0
+    found = rows(capsys.readouterr().out)
+    processes = ["deepcanon, openvino", "deepcanon, onnxruntime", "styletransfer-lite"]
+    assert [row[:2] for row in found[:3]] == [["48²", name] for name in processes]
+    assert [(row[0], row[1], row[3]) for row in found[3:]] == [
+        ("48²", "openvino", "≤ 0.7"),
+        ("48²", "onnxruntime", "≤ 1.0"),
+    ]
+    # a round to warm up, and one that counts
+    assert told.read_text() == "48 48 --style 7 --max-size 48\n" * 2
+
+
+def test_one_pass(
+    module: Any, capsys: Any, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("openvino")
+    bench = module("bench_one_pass")
+    real = bench.session
+    fed: list[tuple[int, ...]] = []
+
+    def session(path: Path, engine: str) -> Any:
+        if engine != "torch":
+            return real(path, engine)
+        # The tiny network is no module of ours; what it is given is checked instead.
+        return lambda feeds: fed.append((*feeds["picture"].shape, *feeds["weights"].shape))
+
+    monkeypatch.setattr(bench, "session", session)
+    monkeypatch.setattr(bench, "REST", 0.0)
+    assert bench.main(["--rounds", "2", "--sizes", "32", "--model", str(tiny_model)]) == 0
+    found = rows(capsys.readouterr().out)
+    assert [row[1] for row in found[:4]] == [bench.AUTO, bench.ORT, bench.EAGER, bench.BY_HAND]
+    assert [row[1] for row in found[4:]] == [bench.AUTO, bench.ORT]
+    assert fed == [(1, 32, 32, 3, 1, 3)] * 6  # three rounds, each warmed up
+
+
+def test_by_hand_is_the_same_network(module: Any, tiny_model: Path) -> None:
+    pytest.importorskip("openvino")
+    bench = module("bench_one_pass")
+    feeds = bench._feeds(tiny_model, 32)
+    ours = bench.session(tiny_model, "onnxruntime")(feeds)["stylized"]
+    assert (bench.by_hand(tiny_model)(feeds) == ours).all()
+    assert (ours[0] == 255 - feeds["picture"][0]).all()
+
+
+def test_table_t4(module: Any, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from deepcanon.reproduce import style_speed
+
+    class Pass:
+        engine = "none"
+
+        def __init__(self, *_: object, **__: object) -> None:
+            pass
+
+        def __call__(self, pixels: np.ndarray) -> None:
+            assert pixels.shape == (32, 32, 3)
+
+    monkeypatch.setattr(style_speed, "Stylizer", Pass)
+    monkeypatch.setattr(style_speed, "random_vgg19", lambda *, seed: TinyFeatures())
+    words = ["--sizes", "32", "--iterations", "1", "--passes", "1"]
+    assert module("bench_table_t4").main(words) == 0
+    printed = capsys.readouterr().out
+    assert "1 iterations timed and scaled" in printed
+    assert [row[0] for row in rows(printed)] == ["32²"]
