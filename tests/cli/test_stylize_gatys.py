@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 torch = pytest.importorskip("torch")
 
 from deepcanon.cli import stylize  # noqa: E402
-from deepcanon.style import features, gatys  # noqa: E402
+from deepcanon.style import features, gatys, predict  # noqa: E402
 from deepcanon.style.color import keep_color, mix  # noqa: E402
 from tests.cli.conftest import Run, files, photo, pixels, refused  # noqa: E402
 
@@ -67,20 +68,20 @@ def test_a_painting_file_is_painted_after_by_gatys(run: Run, studio: list[str]) 
 def test_features_iterations_and_the_limit_on_size(
     run: Run, studio: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[tuple[int, tuple[int, ...], int]] = []
+    told: list[tuple[int, tuple[int, ...]]] = []
     original = gatys.repaint
 
     def repaint(content: np.ndarray, style: np.ndarray, **options: Any) -> Any:
-        told.append((options["config"].iterations, content.shape, options["seed"]))
+        told.append((options["config"].iterations, content.shape))
         return original(content, style, **options)
 
     monkeypatch.setattr(gatys, "repaint", repaint)
     photo(Path("large.png"), size=(600, 32))
-    base = ("stylize", "--style", "painting.jpg", "-q", "--iterations", "1", "--seed", "7")
+    base = ("stylize", "--style", "painting.jpg", "-q", "--iterations", "1")
     assert run(*base, "large.png", "--features", "vgg19").code == 0
     assert run(*base, "large.png", "--max-size", "300").code == 0
     assert studio == ["vgg19", "slim"]
-    assert told == [(1, (27, 512, 3), 7), (1, (16, 300, 3), 7)]
+    assert told == [(1, (27, 512, 3)), (1, (16, 300, 3))]
 
 
 def test_strength_and_colours_apply_to_it_too(run: Run, studio: list[str]) -> None:
@@ -102,19 +103,57 @@ def test_a_folder_and_a_bad_picture_in_it(run: Run, studio: list[str]) -> None:
     assert studio == ["slim"]
 
 
-def test_previews(run: Run, studio: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    from deepcanon.core import images
+def test_noise_at_the_start_is_that_of_its_seed(run: Run, studio: list[str]) -> None:
+    for name, seed in {"a.png": "7", "b.png": "7", "c.png": "8"}.items():
+        assert run(*BASE, "-o", name, "--start", "noise", "--seed", seed, "-q").code == 0
+    assert (pixels(Path("a.png")) == pixels(Path("b.png"))).all()
+    assert (pixels(Path("a.png")) != pixels(Path("c.png"))).any()
 
+
+def test_previews_stand_beside_the_result_and_are_finished_like_it(
+    run: Run, studio: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     saved: list[str] = []
-    save = images.save
+    save = predict.save
 
     def spy(pixels: np.ndarray, path: Any, **options: Any) -> None:
         saved.append(str(path))
         save(pixels, path, **options)
 
-    monkeypatch.setattr(images, "save", spy)
-    assert run(*BASE, "-o", "out.png", "--preview", "1").code == 0
-    assert saved == ["out.png"] * 4  # the result itself is saved by the predictor's own name
+    monkeypatch.setattr(predict, "save", spy)
+    made = photo(Path("photo.png"), seed=1)
+    Image.fromarray(np.dstack([made, np.full(made.shape[:2], 9, np.uint8)])).save("photo.png")
+    words = ("--preview", "1", "--strength", "0.5", "--keep-color")
+    assert run(*BASE, "-o", "out.png", *words).code == 0
+    assert saved == ["out.preview.png"] * 4 + ["out.png"]
+    # The last preview is the result.
+    assert (pixels(Path("out.preview.png")) == pixels(Path("out.png"))).all()
+    assert (pixels(Path("out.preview.png"))[..., 3] == 9).all()
+
+
+def test_a_failure_after_a_preview_leaves_what_was_there(
+    run: Run, studio: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = itertools.count()
+    original = TinyFeatures.__call__
+
+    def failing(self: TinyFeatures, pictures: Any, taps: Iterable[str]) -> dict[str, Any]:
+        found = original(self, pictures, taps)
+        return {tap: each * torch.nan for tap, each in found.items()} if next(calls) > 6 else found
+
+    monkeypatch.setattr(TinyFeatures, "__call__", failing)
+    Path("out.png").write_bytes(b"what was there")
+    refused(run(*BASE, "-o", "out.png", "--preview", "1"), "not a finite number", code=1)
+    assert Path("out.png").read_bytes() == b"what was there"
+    assert Path("out.preview.png").is_file()
+
+
+def test_previews_of_an_earlier_run_are_no_photographs(run: Run, studio: list[str]) -> None:
+    photo(Path("in/a.png"))
+    words = ("stylize", "in", "--style", "painting.jpg", "--iterations", "1", "--preview", "1")
+    for _ in range(2):
+        assert run(*words, "-q").code == 0
+        assert files(Path("in")) == ["a.painting.png", "a.painting.preview.png", "a.png"]
 
 
 def test_ctrl_c_keeps_the_picture_so_far(
@@ -167,6 +206,14 @@ def test_without_the_make_half_it_says_what_to_install(
         (("--style", "udnie", "--iterations", "5"), "--iterations is for --method gatys"),
         (("--style", "udnie", "--features", "slim"), "--features is for --method gatys"),
         (("--style", "udnie", "--preview", "5"), "--preview is for --method gatys"),
+        (("--style", "udnie", "--start", "noise"), "--start is for --method gatys"),
+        (("--style", "udnie", "--seed", "0"), "--seed is for --method gatys"),
+        (("--style", "painting.jpg", "--seed", "5"), "--seed is that of the noise"),
+        (("--style", "painting.jpg", "--preview", "5", "-o", "-"), "--preview cannot go to"),
+        (
+            ("--style", "art.preview.jpg", "--preview", "5", "-o", "art.jpg"),
+            "the preview art.preview.jpg would overwrite an input",
+        ),
         (("--style", "painting.jpg", "-o", "painting.jpg"), "would overwrite an input"),
     ],
 )
@@ -174,6 +221,7 @@ def test_what_does_not_go_together(
     words: tuple[str, ...], says: str, run: Run, studio: list[str]
 ) -> None:
     Path("notes.txt").write_text("no picture")
+    photo(Path("art.preview.jpg"))
     before = files(Path())
     refused(run("stylize", "photo.png", *words), says)
     assert files(Path()) == before

@@ -17,7 +17,8 @@ from deepcanon.cli.output import print_json, progress
 from deepcanon.core.errors import BadInput, MissingExtra
 
 if TYPE_CHECKING:
-    from deepcanon.cli.files import Job, Outcome
+    from deepcanon.cli.files import Job, Outcome, Plan
+    from deepcanon.core.picture import Pixels
     from deepcanon.style.predict import Stylized
 
 __all__ = ["stylize"]
@@ -41,7 +42,8 @@ class Descent:
     features: str | None
     iterations: int | None
     preview: int | None
-    seed: int
+    start: str | None
+    seed: int | None
 
 
 class Method(NamedTuple):
@@ -92,9 +94,17 @@ class Method(NamedTuple):
 @click.option("--features", metavar="NAME", help="gatys: slim, vgg16, vgg19 or a weights file.")
 @click.option("--iterations", type=click.IntRange(min=1), metavar="N", help="gatys: how many.")
 @click.option(
-    "--preview", type=click.IntRange(min=1), metavar="N", help="gatys: write OUT every N."
+    "--preview",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="gatys: write a preview beside OUT every N.",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, metavar="N", help="gatys: of noise.")
+@click.option(
+    "--start",
+    type=click.Choice(["content", "noise"]),
+    help="gatys: from the photograph or from noise.  [default: content]",
+)
+@click.option("--seed", type=click.IntRange(min=0), metavar="N", help="gatys: of the noise.")
 @options.model
 @options.engine
 @options.threads
@@ -112,7 +122,8 @@ def stylize(
     features: str | None,
     iterations: int | None,
     preview: int | None,
-    seed: int,
+    start: str | None,
+    seed: int | None,
     model: str | None,
     engine: str,
     threads: int | None,
@@ -130,10 +141,12 @@ def stylize(
     from deepcanon.cli.files import plan, print_written, run_all
     from deepcanon.style.predict import check_strength
 
-    start = time.perf_counter()
+    began = time.perf_counter()
     check_strength(strength)  # NaN passes click's range
     look = Look(strength=strength, keep_color=keep_color, max_size=max_size)
-    descent = Descent(features=features, iterations=iterations, preview=preview, seed=seed)
+    descent = Descent(
+        features=features, iterations=iterations, preview=preview, start=start, seed=seed
+    )
     painting = style if style is not None and _is_picture(style) else None
     by_descent = method == "gatys" or (method is None and painting is not None)
     if by_descent:
@@ -146,6 +159,8 @@ def stylize(
         chosen = _johnson(style, look, model=model, engine=engine, threads=threads)
     keep = [painting] if painting is not None else []
     made = plan(photos, output=output, tag=chosen.tag, tags=chosen.tags, keep=keep, as_json=as_json)
+    if preview is not None:
+        _check_previews(made, keep=keep)
     silent = quiet or as_json or by_descent  # a descent has a bar of its own for each picture
     outcome = run_all(made, chosen.paint, _write, label="repainting", quiet=silent)
     if as_json:
@@ -154,7 +169,7 @@ def stylize(
                 "command": "stylize",
                 "method": "gatys" if by_descent else "johnson",
                 **_listed(outcome),
-                "seconds": round(time.perf_counter() - start, 3),
+                "seconds": round(time.perf_counter() - began, 3),
             }
         )
     elif not quiet:
@@ -191,17 +206,23 @@ def _gatys(
         raise MissingExtra(extra="train", need="repainting after a painting of your own (Gatys)")
     import torch
 
-    from deepcanon.core.images import load, save
+    from deepcanon.core.images import load
     from deepcanon.style import gatys
     from deepcanon.style.color import finish
     from deepcanon.style.features import load_features
     from deepcanon.style.predict import Stylized
-    from deepcanon.style.repaint import Losses, Preview, octaves
+    from deepcanon.style.repaint import Losses, Preview, Start
 
     config = gatys.MODERN
     if descent.iterations is not None:
-        stages = octaves(descent.iterations, levels=min(3, descent.iterations))
-        config = replace(config, stages=stages)
+        config = config.with_iterations(descent.iterations)
+    if descent.start is not None:
+        config = replace(config, start=Start(descent.start))
+    if descent.seed is not None and config.start is not Start.NOISE:
+        raise BadInput(
+            "--seed is that of the noise, and the descent starts from the photograph",
+            hint="add --start noise, or leave --seed out",
+        )
     model = load(painting)
     features = load_features(descent.features or "slim", pooling=config.pooling)
     if threads is not None:
@@ -209,10 +230,26 @@ def _gatys(
 
     def paint(job: Job) -> Stylized:
         photo = load(job.source, max_side=look.max_size or GATYS_SIZE)
+
+        def finished(painted: Pixels, *, seconds: float) -> Stylized:
+            return Stylized(
+                pixels=finish(
+                    painted, photo.pixels, strength=look.strength, keep_colors=look.keep_color
+                ),
+                alpha=photo.alpha,
+                icc=photo.icc,
+                name=photo.name,
+                style={Path(painting).name: 1.0},
+                engine="torch",
+                seconds=seconds,
+            )
+
         preview = None
         if descent.preview is not None and job.output != "-":
+            beside = _preview(job.output)
             preview = Preview(
-                every=descent.preview, show=lambda _, pixels: save(pixels, job.output)
+                every=descent.preview,
+                show=lambda _, painted: finished(painted, seconds=0).save(beside),
             )
         with progress(photo.name, total=config.iterations, quiet=quiet) as advance:
 
@@ -224,22 +261,11 @@ def _gatys(
                 model.pixels,
                 config=config,
                 features=features,
-                seed=descent.seed,
+                seed=descent.seed or 0,
                 on_step=tell,
                 preview=preview,
             )
-        pixels = finish(
-            done.pixels, photo.pixels, strength=look.strength, keep_colors=look.keep_color
-        )
-        stylized = Stylized(
-            pixels=pixels,
-            alpha=photo.alpha,
-            icc=photo.icc,
-            name=photo.name,
-            style={Path(painting).name: 1.0},
-            engine="torch",
-            seconds=done.seconds,
-        )
+        stylized = finished(done.pixels, seconds=done.seconds)
         if done.interrupted and done.iterations:
             stylized.save(job.output)
             raise KeyboardInterrupt(
@@ -249,11 +275,31 @@ def _gatys(
             raise KeyboardInterrupt
         return stylized
 
-    return Method(paint, tag=Path(painting).stem, tags=())
+    tag = Path(painting).stem
+    return Method(paint, tag=tag, tags=[f"{tag}.preview"])
+
+
+def _preview(output: Path) -> Path:
+    """Where the previews of an output go: beside it, as what stands there must not be harmed."""
+    return output.with_name(f"{output.stem}.preview{output.suffix}")
+
+
+def _check_previews(made: Plan, *, keep: Sequence[str]) -> None:
+    """Raise `BadInput` when a preview would overwrite an input, or has no place to go to."""
+    inputs = {os.path.realpath(each) for each in [*keep, *(job.source for job in made.jobs)]}
+    for job in made.jobs:
+        if job.output == "-":
+            raise BadInput("--preview cannot go to standard output", hint="name a file with -o")
+        beside = _preview(job.output)
+        if os.path.realpath(beside) in inputs:
+            raise BadInput(
+                f"the preview {beside} would overwrite an input",
+                hint="name another file or folder with -o",
+            )
 
 
 def _check_johnson(painting: str | None, descent: Descent) -> None:
-    for name in ("features", "iterations", "preview"):
+    for name in ("features", "iterations", "preview", "start", "seed"):
         if getattr(descent, name) is not None:
             raise BadInput(
                 f"--{name} is for --method gatys",

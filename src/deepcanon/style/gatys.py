@@ -100,7 +100,7 @@ class Config:
 
     content: tuple[Layer, ...] = (Layer("relu4_2", 1.0),)  # §3
     style: tuple[Layer, ...] = tuple(Layer(tap, 1 / 5) for tap in _STYLE_TAPS)  # §3
-    alpha: float = 1e-3  # Fig. 3: α/β from 5·10⁻⁴ to 5·10⁻³, 1·10⁻³ for most
+    alpha: float = 1e-3  # Fig. 3: α/β from 5·10⁻⁴ to 5·10⁻³
     beta: float = 1.0  # only the ratio is given
     alpha_side: int | None = None  # α holds at side² pixels, as a mean would; None: at any (eq. 1)
     variation: float = 0.0  # not in the paper: Johnson et al. 2016; weight at alpha_side, like α
@@ -322,8 +322,8 @@ class StageLoss:
             style = style + loss
             style_paper = style_paper + style_factor(convention, filters=filters) * loss
         variation = total_variation(picture)
-        weights = {"alpha": self.alpha, "beta": config.beta, "gamma": self.gamma}
-        total = total_loss(content_paper, style_paper, variation, **weights)
+        parts = content_paper, style_paper, variation
+        total = total_loss(*parts, alpha=self.alpha, beta=config.beta, gamma=self.gamma)
         return Terms(total.sum(), content.sum(), style.sum(), variation.sum())
 
     def _gram(self, features: Float[Tensor, "1 n h w"], tap: str) -> Float[Tensor, "1 n n"]:

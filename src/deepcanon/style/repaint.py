@@ -115,16 +115,18 @@ def octaves(iterations: int, *, levels: int = 3, features: str | None = None) ->
 
 def share_out(stages: Sequence[Stage], iterations: int) -> tuple[Stage, ...]:
     """The stages with `iterations` in all, in the proportions they have; a stage whose share comes
-    to nothing is dropped."""
+    to nothing is dropped, the last one as the last. Raises `BadInput` for fewer than 1."""
+    if iterations < 1:
+        raise BadInput(f"{iterations} iterations do nothing", hint="give 1 or more")
     total = sum(stage.iterations for stage in stages)
     shared, before, given = [], 0, 0
     for stage in stages:
         before += stage.iterations
-        share = round(iterations * before / total) - given
+        share = iterations * before // total - given  # what is left over goes to the last ones
         given += share
         if share:
             shared.append(replace(stage, iterations=share))
-    return tuple(shared) or (replace(stages[-1], iterations=iterations),)
+    return tuple(shared)
 
 
 class Terms(NamedTuple):
