@@ -96,12 +96,20 @@ def test_an_unknown_style_names_the_near_ones(run: Run, desk: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "style",
-    ["udnie:-1", "udnie:-0.5,great-wave:2", "udnie:nan", "udnie:inf", "udnie:lots", "udnie:0", ","],
+    ("style", "says"),
+    [
+        ("udnie:-1", "the weight '-1' of the style 'udnie' is not a number"),
+        ("udnie:-0.5,great-wave:2", "the weight '-0.5' of the style 'udnie' is not a number"),
+        ("udnie:nan", "the weight 'nan' of the style 'udnie' is not a number"),
+        ("udnie:inf", "the weight 'inf' of the style 'udnie' is not a number"),
+        ("udnie:lots", "the weight 'lots' of the style 'udnie' is not a number"),
+        ("udnie:0", "all weights in 'udnie:0' are zero"),
+        (",", "there is no style ''"),
+    ],
 )
-def test_bad_weights(style: str, run: Run, desk: Path) -> None:
+def test_bad_weights(style: str, says: str, run: Run, desk: Path) -> None:
     photo(Path("photo.png"))
-    refused(run("stylize", "photo.png", "--style", style))
+    refused(run("stylize", "photo.png", "--style", style), says)
     assert files(desk) == ["photo.png"]
 
 
@@ -276,6 +284,22 @@ def test_a_picture_does_not_go_to_a_terminal(
     refused(run("stylize", "photo.png", "-o", "-", *FAST), "terminal")
 
 
+def test_a_reader_that_went_away_is_no_error(desk: Path, tiny_model: Path) -> None:
+    """As `deepcanon stylize photo.png -o - | head -c 1`: not a word."""
+    photo(Path("photo.png"))
+    words = ("stylize", "photo.png", "-o", "-", "--model", str(tiny_model), *FAST)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "deepcanon", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    try:
+        _, err = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert (process.returncode, err) == (1, b"")
+
+
 # --- Ctrl-C
 
 
@@ -320,13 +344,11 @@ def test_ctrl_c_in_a_process(desk: Path, tiny_model: Path) -> None:
 
 def test_formats_agree_with_what_can_be_saved(run: Run, desk: Path) -> None:
     """The endings that stylize lets pass are those that core.images writes."""
-    from deepcanon.cli import files as cli_files
-
-    for suffix in sorted(images.SUFFIXES | cli_files._WRITABLE):
+    for suffix in sorted({*images.SUFFIXES, *images.WRITABLE}):
         path = desk / f"x{suffix}"
         try:
             images.save(np.zeros((16, 16, 3), np.uint8), path)
         except images.BadInput:
-            assert suffix not in cli_files._WRITABLE
+            assert suffix not in images.WRITABLE
         else:
-            assert suffix in cli_files._WRITABLE
+            assert suffix in images.WRITABLE

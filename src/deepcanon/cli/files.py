@@ -11,15 +11,12 @@ from typing import Any, Literal, TextIO, TypeAlias, TypeVar
 
 from deepcanon.cli.output import note, print_table, progress
 from deepcanon.core.errors import BadInput, DeepcanonError, Failed
-from deepcanon.core.images import find, same_file
+from deepcanon.core.images import WRITABLE, check_ending, find, same_file
 
 __all__ = ["Failure", "Job", "Outcome", "Plan", "check_output", "plan", "print_written", "run_all"]
 
 Place: TypeAlias = Path | Literal["-"]
 Made = TypeVar("Made")
-
-# Formats that are written as they were read; anything else becomes PNG.
-_WRITABLE = frozenset((".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"))
 
 
 @dataclass(frozen=True)
@@ -163,12 +160,7 @@ def check_output(output: Place) -> None:
                 hint="name a file with -o, or send it on: … -o - > picture.png",
             )
         return
-    if output.suffix.lower() not in _WRITABLE:
-        ending = f"'{output.suffix}'" if output.suffix else "no ending"
-        raise BadInput(
-            f"{output} has {ending}, which does not name a picture format",
-            hint=f"end the output in {' '.join(sorted(_WRITABLE))}",
-        )
+    check_ending(output)
     if output.is_dir():
         raise BadInput(f"{output} is a folder", hint=f"-o {output}/picture.jpg")
     folder = next(each for each in output.absolute().parents if os.path.lexists(each))
@@ -230,7 +222,8 @@ def _output_for(source: Place, output: str | None, *, tag: str, folder: bool) ->
         return "-" if output == "-" else Path(output)
     if source == "-":
         return Path(output, f"picture.{tag}.png") if output is not None else "-"
-    suffix = source.suffix if source.suffix.lower() in _WRITABLE else ".png"
+    # A format that can be read and not written becomes PNG.
+    suffix = source.suffix if source.suffix.lower() in WRITABLE else ".png"
     return (Path(output) if output is not None else source.parent) / f"{source.stem}.{tag}{suffix}"
 
 

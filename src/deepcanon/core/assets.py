@@ -124,8 +124,8 @@ def fetch(url: str, *, sha256: str, name: str, on_progress: Progress | None = No
 
     `sha256` may be the first 8 or more hex digits (torchvision puts them into its file names).
     DEEPCANON_MIRROR replaces scheme and host of the url. `on_progress` gets the bytes so far and
-    the bytes in all. Raises `Unavailable`, naming where to put the file, when it cannot be had or is
-    another one.
+    the bytes in all. Raises `Unavailable`, naming where to put the file, when it cannot be had or
+    is another one.
     """
     if not re.fullmatch(r"[0-9a-f]{8,64}", sha256):
         raise ValueError(f"not a sha256: {sha256!r}")

@@ -48,7 +48,12 @@ def write_whole(path: str | Path) -> Iterator[BinaryIO]:
 
 
 def cannot_write(name: str | Path, cause: OSError) -> DeepcanonError:
-    """The two-line error for an `OSError` met while writing `name`."""
+    """The two-line error for an `OSError` met while writing `name`.
+
+    A `BrokenPipeError` is raised as it is: that the reader went away (`| head`) is no error.
+    """
+    if isinstance(cause, BrokenPipeError):
+        raise cause
     if cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return Unavailable(
             f"{name} could not be written: the disk is full",

@@ -11,6 +11,8 @@ import sys
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -20,6 +22,7 @@ from PIL import Image, UnidentifiedImageError
 
 from deepcanon.core.atomic import cannot_write, write_whole
 from deepcanon.core.errors import BadInput
+from deepcanon.core.order import natural
 from deepcanon.core.picture import (
     MAX_PIXELS,
     MIN_SIDE,
@@ -36,28 +39,36 @@ __all__ = [
     "MAX_PIXELS",
     "MIN_SIDE",
     "SUFFIXES",
+    "WRITABLE",
     "Picture",
     "Source",
+    "check_ending",
     "find",
     "load",
     "resize",
     "same_file",
     "save",
+    "shrink",
 ]
 
 MAX_BYTES = 500_000_000
 
 Source = str | Path | bytes | BinaryIO | Image.Image | npt.NDArray[Any]
 
+# Pillow knows it from 11.3 on, and cannot even be asked to try it before.
+_AVIF = find_spec("PIL.AvifImagePlugin") is not None
 # What Pillow may try. The rest of its list is obscure, and some of it (EPS) starts programs.
-_READABLE = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "JPEG2000", "TGA", "ICO")
 # fmt: off
+_READABLE = (
+    "JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", "TGA", "ICO",
+    *(["AVIF"] if _AVIF else []),
+)
 SUFFIXES = frozenset({
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm",
-    ".pgm", ".avif", ".jp2", ".tga",
+    ".pgm", ".jp2", ".tga", *([".avif"] if _AVIF else []),
 })
 # fmt: on
-_WRITABLE = {
+WRITABLE = {
     ".png": "PNG",
     ".jpg": "JPEG",
     ".jpeg": "JPEG",
@@ -94,7 +105,7 @@ def load(source: Source, *, max_side: int | None = None) -> Picture:
     else:
         name = Path(str(getattr(source, "name", "picture"))).name
         picture = _read_stream(source, name=name, max_side=max_side)
-    return _shrink(picture, max_side)
+    return picture if max_side is None else shrink(picture, max_side=max_side)
 
 
 def save(
@@ -109,11 +120,12 @@ def save(
 
     Written under a temporary name in the same folder and renamed. JPEG keeps full chroma. Where a
     format has no alpha the picture is laid on white. Raises `BadInput` for a suffix or a folder
-    that cannot be written, `Unavailable` when the disk is full.
+    that cannot be written, `Unavailable` when the disk is full, `BrokenPipeError` when nobody reads
+    standard output any more.
     """
     to_stdout = str(path) == "-"
     target = Path(path)
-    kind = "PNG" if to_stdout else _format_for(target)
+    kind = "PNG" if to_stdout else check_ending(target)
     encoded = _encode(pixels, alpha, kind, icc=icc, quality=quality, name=str(path))
     if not to_stdout:
         with write_whole(target) as file:
@@ -153,6 +165,37 @@ def resize(
     return np.asarray(image)
 
 
+def shrink(picture: Picture, *, max_side: int) -> Picture:
+    """The picture with its longer side, in pixels, no longer than `max_side`; never enlarged.
+
+    Raises `BadInput` when its short side would come below `MIN_SIDE`.
+    """
+    height, width = picture.pixels.shape[:2]
+    if max(height, width) <= max_side:
+        return picture
+    short = round(min(height, width) * max_side / max(height, width))
+    if short < MIN_SIDE:
+        raise BadInput(
+            f"{picture.name} ({width}x{height} pixels) would be {short} pixels on its short side "
+            f"at a longest side of {max_side}; the smallest is {MIN_SIDE}",
+            hint="raise the longest side, or crop the picture",
+        )
+    alpha = None if picture.alpha is None else resize(picture.alpha, long_side=max_side)
+    return replace(picture, pixels=resize(picture.pixels, long_side=max_side), alpha=alpha)
+
+
+def check_ending(path: Path) -> str:
+    """Pillow's name of the format that `path` ends in. Raises `BadInput` for none of `WRITABLE`."""
+    kind = WRITABLE.get(path.suffix.lower())
+    if kind is None:
+        ending = f"'{path.suffix}'" if path.suffix else "no ending"
+        raise BadInput(
+            f"{path} has {ending}, which does not name a picture format",
+            hint=f"end the output in {' '.join(WRITABLE)}",
+        )
+    return kind
+
+
 def find(sources: Iterable[str | Path]) -> list[Path | Literal["-"]]:
     """Turn files, folders, globs and "-" (standard input) into a list without repeats.
 
@@ -180,6 +223,8 @@ def same_file(a: str | Path, b: str | Path) -> bool:
 
 
 def _expand(source: str) -> list[Path]:
+    if not source:  # Path("") is the working folder, which nobody meant
+        raise BadInput("the name of a picture is empty", hint="name a file, a folder or a glob")
     path = Path(source)
     if path.is_dir():
         pictures = _pictures(path.iterdir())
@@ -202,12 +247,7 @@ def _pictures(paths: Iterable[Path]) -> list[Path]:
         for path in paths
         if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
     ]
-    return sorted(chosen, key=_natural)
-
-
-def _natural(path: Path) -> list[tuple[int, str]]:
-    parts = re.split(r"([0-9]+)", str(path).casefold())
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
+    return sorted(chosen, key=lambda path: natural(str(path)))
 
 
 def _kinds() -> str:
@@ -283,39 +323,11 @@ def _decode(image: Image.Image, *, name: str) -> Picture:
         raise _damaged(name, cause) from cause
 
 
-def _shrink(picture: Picture, max_side: int | None) -> Picture:
-    height, width = picture.pixels.shape[:2]
-    if max_side is None or max(height, width) <= max_side:
-        return picture
-    short = round(min(height, width) * max_side / max(height, width))
-    if short < MIN_SIDE:
-        raise BadInput(
-            f"{picture.name} ({width}x{height} pixels) would be {short} pixels on its short side "
-            f"at a longest side of {max_side}; the smallest is {MIN_SIDE}",
-            hint="raise the longest side, or crop the picture",
-        )
-    picture.pixels = resize(picture.pixels, long_side=max_side)
-    if picture.alpha is not None:
-        picture.alpha = resize(picture.alpha, long_side=max_side)
-    return picture
-
-
 def _damaged(name: str, cause: Exception) -> BadInput:
     return BadInput(
         f"{name} is damaged or cut short: {str(cause) or type(cause).__name__}",
         hint="copy or download the picture again",
     )
-
-
-def _format_for(path: Path) -> str:
-    kind = _WRITABLE.get(path.suffix.lower())
-    if kind is None:
-        suffix = f"'{path.suffix}'" if path.suffix else "no ending"
-        raise BadInput(
-            f"{path} has {suffix}, which does not name a picture format",
-            hint="end the output in " + " ".join(_WRITABLE),
-        )
-    return kind
 
 
 def _encode(

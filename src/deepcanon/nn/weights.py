@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from deepcanon.core.atomic import write_whole
 from deepcanon.core.errors import BadInput
+from deepcanon.core.order import natural
 from deepcanon.core.record import KEY, Record, read_record
 from deepcanon.nn.preprocessing import Preprocessing
 
@@ -309,7 +310,7 @@ def _keras_arrays(group: Any) -> Iterator[tuple[str, str, Any]]:
     if "layer_names" in group.attrs:  # Keras 1 and 2 write down the order of their layers
         names = [_text(name) for name in group.attrs["layer_names"]]
     else:
-        names = sorted(group.keys() - _NOT_LAYERS, key=_natural)
+        names = sorted(group.keys() - _NOT_LAYERS, key=natural)
     for child in (group[name] for name in names):
         if isinstance(child, h5py.Dataset):
             yield _keras_layer(group), _keras_part(child.name), child[()]
@@ -339,10 +340,3 @@ def _keras_part(name: str) -> str:
 
 def _text(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    """So that conv2d_10 comes after conv2d_9."""
-    return [
-        (int(piece), "") if piece.isdigit() else (-1, piece) for piece in re.split(r"(\d+)", name)
-    ]

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
@@ -24,7 +24,7 @@ from PIL import Image
 
 from deepcanon.core.assets import shipped
 from deepcanon.core.errors import BadInput, Failed
-from deepcanon.core.images import Picture, Source, load, resize, save
+from deepcanon.core.images import Picture, Source, load, save, shrink
 from deepcanon.core.record import Record, read_record
 from deepcanon.engine.session import Session, open_session
 from deepcanon.style.color import finish
@@ -155,7 +155,7 @@ class Stylizer:
         if not isinstance(picture, Picture):
             picture = load(picture, max_side=max_size)
         elif max_size is not None:
-            picture = _limit(picture, max_size)
+            picture = shrink(picture, max_side=max_size)
         start = time.perf_counter()
         painted = self._paint(picture)
         seconds = time.perf_counter() - start
@@ -235,13 +235,6 @@ def check_strength(strength: float) -> None:
     """Raise `BadInput` unless it is a number from 0 to 1."""
     if not 0 <= strength <= 1:
         raise BadInput(f"the strength is {strength}", hint="give a number from 0 to 1")
-
-
-def _limit(picture: Picture, max_size: int) -> Picture:
-    if max(picture.pixels.shape[:2]) <= max_size:
-        return picture
-    alpha = None if picture.alpha is None else resize(picture.alpha, long_side=max_size)
-    return replace(picture, pixels=resize(picture.pixels, long_side=max_size), alpha=alpha)
 
 
 def _open(model: str | Path | None) -> tuple[Path, Record]:

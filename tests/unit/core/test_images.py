@@ -545,6 +545,16 @@ def test_disk_full_on_stdout(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "standard output could not be written" in two_lines(caught)
 
 
+def test_nobody_reads_stdout_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Closed(io.RawIOBase):
+        def write(self, _: object) -> int:
+            raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=Closed()))
+    with pytest.raises(BrokenPipeError):
+        save(np.zeros((16, 16, 3), np.uint8), "-")
+
+
 # --- sizes ------------------------------------------------------------------------------------
 
 
@@ -622,9 +632,10 @@ def test_nothing_found_names_the_source(
     assert source in two_lines(caught)
 
 
-def test_no_sources_at_all() -> None:
+@pytest.mark.parametrize("sources", [[], [""]])
+def test_no_sources_at_all(sources: list[str]) -> None:
     with pytest.raises(BadInput) as caught:
-        find([])
+        find(sources)
     two_lines(caught)
 
 

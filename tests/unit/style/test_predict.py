@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from deepcanon.core.errors import BadInput, Failed
-from deepcanon.core.images import load
+from deepcanon.core.images import Picture, load
 from deepcanon.style import predict
 from deepcanon.style.color import keep_color, mix
 from deepcanon.style.predict import Stylizer, parse_style, style_names
@@ -148,6 +148,10 @@ def test_max_size_limits_the_longer_side(as_picture: bool, model: Path, photo: n
     assert stylizer("udnie", model)(source, max_size=600).pixels.shape == (40, 60, 3)
     with pytest.raises(BadInput, match="max_size"):
         stylizer("udnie", model)(source, max_size=0)
+    with pytest.raises(BadInput, match="would be 12 pixels on its short side"):
+        stylizer("udnie", model)(source, max_size=18)
+    if isinstance(source, Picture):
+        assert source.pixels.shape == (40, 60, 3)  # the caller's own stays as it was
 
 
 def test_alpha_and_profile_come_through(model: Path, photo: np.ndarray, tmp_path: Path) -> None:
