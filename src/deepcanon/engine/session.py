@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from deepcanon.core.errors import BadInput, Failed, MissingExtra
+from deepcanon.core.errors import BadInput, DeepcanonError, Failed, MissingExtra, Unavailable
 from deepcanon.core.onnx_file import OnnxFile, open_onnx
 from deepcanon.core.record import Record, read_record
 
@@ -46,7 +46,11 @@ class Session(Protocol):
     record: Record | None
 
     def run(self, feeds: Feeds) -> dict[str, Array]:
-        """All outputs by name. Raises `ValueError` when the feeds are not the inputs."""
+        """All outputs by name.
+
+        Raises `ValueError` when the feeds are not the inputs, `Failed` when the engine cannot
+        compute, and what a module of ours raises itself, such as `BadInput` for a small picture.
+        """
         ...
 
 
@@ -64,7 +68,7 @@ def open_session(
     "output_0" and on when it returns several, or by its own keys when it returns a dict.
     `threads` None leaves the number to the engine. Raises `BadInput` for an engine that is
     unknown, not installed or cannot run this model; for a file that is missing, damaged, without a
-    record or with NaN among its weights; and for `threads` below 1.
+    record or with NaN among its weights; and for `threads` below 1; `Unavailable` without engines.
     """
     if threads is not None and threads < 1:
         raise BadInput(f"{threads} threads cannot compute anything", hint="give 1 or more")
@@ -95,7 +99,7 @@ def _check_engine(engine: str) -> None:
             hint=f"installed: auto, {', '.join(installed)}" + (f"; {how}" if how else ""),
         )
     if not installed:
-        raise Failed("no engine is installed", hint="pip install onnxruntime")
+        raise Unavailable("no engine is installed", hint="pip install onnxruntime")
 
 
 def _checked(path: Path) -> Record:
@@ -149,6 +153,8 @@ class _Running:
                 raise ValueError(f"{name} takes {np.dtype(dtype)}, not {feeds[name].dtype}")
         try:
             return self._compute(feeds)
+        except DeepcanonError:  # a module of ours says better what is wrong
+            raise
         except Exception as cause:  # each engine has kinds of its own
             shapes = ", ".join(f"{key} {value.shape}" for key, value in feeds.items())
             raise Failed(

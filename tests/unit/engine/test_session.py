@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from deepcanon.core import catalog
-from deepcanon.core.errors import BadInput, DeepcanonError, Failed
+from deepcanon.core.errors import BadInput, DeepcanonError, Failed, Unavailable
 from deepcanon.core.record import Record
 from deepcanon.engine import session as sessions
 from deepcanon.engine.session import Session, available, open_session
@@ -99,6 +99,15 @@ def test_feeds_that_do_not_fit(engine: str, make_onnx: MakeOnnx) -> None:
     with pytest.raises(Failed) as caught:
         session.run({"picture": PICTURE[..., :2]})
     assert f"{engine} could not run on picture (2, 17, 23, 2): " in two_lines(caught)
+
+
+def test_what_a_module_of_ours_refuses_is_said_in_its_own_words() -> None:
+    class Fussy(torch.nn.Module):
+        def forward(self, picture: torch.Tensor) -> torch.Tensor:
+            raise BadInput("the picture is too small", hint="enlarge it")
+
+    with pytest.raises(BadInput, match=r"^the picture is too small$"):
+        open_session(Fussy()).run({"picture": PICTURE})
 
 
 # --- bad files --------------------------------------------------------------------------------
@@ -190,7 +199,7 @@ def test_an_engine_that_is_not_installed(
 
 def test_no_engine_at_all(make_onnx: MakeOnnx, monkeypatch: pytest.MonkeyPatch) -> None:
     _pretend(monkeypatch)
-    with pytest.raises(Failed, match="no engine is installed"):
+    with pytest.raises(Unavailable, match="no engine is installed"):
         open_session(make_onnx())
 
 
