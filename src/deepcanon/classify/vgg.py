@@ -214,7 +214,11 @@ class VGG(nn.Module):
         return scores
 
     def taps(
-        self, x: Float[Tensor, "b 3 h w"], names: Iterable[str], *, pooling: Pooling = "max"
+        self,
+        x: Float[Tensor, "b 3 h w"],
+        names: Iterable[str],
+        *,
+        pooling: Pooling = Pooling.MAX,
     ) -> dict[str, Float[Tensor, "b c h2 w2"]]:
         """Named activations of the convolutions; see the function `taps`."""
         return taps(self.features, x, names, pooling=pooling)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
+from enum import StrEnum
 
 import torch
 from jaxtyping import Float
@@ -13,7 +13,12 @@ from torch.nn import functional
 from deepcanon.core.errors import BadInput
 from deepcanon.nn.lrn import LocalResponseNorm
 
-Pooling = Literal["max", "average"]
+
+class Pooling(StrEnum):
+    """What stands between the stages. Gatys et al. 2016 (§2) prefer the average."""
+
+    MAX = "max"
+    AVERAGE = "average"
 
 
 def tap_names(features: nn.Sequential) -> list[str]:
@@ -39,12 +44,12 @@ def taps(
     x: Float[Tensor, "b 3 h w"],
     names: Iterable[str],
     *,
-    pooling: Pooling = "max",
+    pooling: Pooling = Pooling.MAX,
 ) -> dict[str, Float[Tensor, "b c h2 w2"]]:
     """Named activations of a convolution stack; nothing deeper than the deepest is computed.
 
     ``conv3_1`` is the convolution's output before its ReLU, ``relu3_1`` after, ``pool3`` the end
-    of stage 3. ``pooling="average"`` replaces the max pools, as Gatys et al. 2016 (§2) do.
+    of stage 3. ``Pooling.AVERAGE`` replaces the max pools, as Gatys et al. 2016 (§2) do.
     Raises BadInput for a name that is not there and for a picture that the pools use up.
     """
     wanted = set(names)
@@ -61,7 +66,7 @@ def taps(
     check_size(x, smallest=2**pools)
     found: dict[str, Tensor] = {}
     for name, layer in zip(known[:depth], features, strict=False):
-        if pooling == "average" and isinstance(layer, nn.MaxPool2d):
+        if pooling == Pooling.AVERAGE and isinstance(layer, nn.MaxPool2d):
             x = functional.avg_pool2d(x, 2)
         else:
             x = layer(x)

@@ -7,9 +7,8 @@ with, and returns named activations. It never has a trainable parameter.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from enum import StrEnum
 from pathlib import Path
-from typing import Literal, Protocol, TypeVar, cast
+from typing import Protocol, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -19,17 +18,11 @@ from deepcanon.classify import vgg
 from deepcanon.core.assets import shipped
 from deepcanon.core.errors import BadInput
 from deepcanon.nn.preprocessing import CAFFE, Preprocessing, preprocess
+from deepcanon.nn.taps import Pooling as Pooling
 from deepcanon.nn.taps import tap_names, taps
 from deepcanon.style import slim
 
 Net = TypeVar("Net", bound=nn.Module)
-
-
-class Pooling(StrEnum):
-    """What stands between the stages. Gatys et al. 2016 (§2) prefer the average."""
-
-    MAX = "max"
-    AVERAGE = "average"
 
 
 class FeatureNet(Protocol):
@@ -71,8 +64,8 @@ class VGGFeatures(nn.Module):
         self, pictures: Float[Tensor, "b 3 h w"], wanted: Iterable[str]
     ) -> dict[str, Float[Tensor, "b c h2 w2"]]:
         """Named activations, see `FeatureNet`."""
-        pooling = cast(Literal["max", "average"], self.pooling.value)
-        return taps(self.stack, preprocess(pictures, how=self.how), wanted, pooling=pooling)
+        prepared = preprocess(pictures, how=self.how)
+        return taps(self.stack, prepared, wanted, pooling=self.pooling)
 
 
 class SplitFeatures(nn.Module):
@@ -139,11 +132,17 @@ def load_features(
     stages 1-2 to the first and the others to the second. ``pooling`` does not apply to slim, whose
     pools belong to what it was taught.
 
-    Raises BadInput for a name that is neither, Unavailable when the weights cannot be downloaded.
+    Raises BadInput for a name that is neither and for other than two paths, Unavailable when the
+    weights cannot be downloaded.
     """
     if isinstance(name, str) and "+" in name and not Path(name).exists():
         name = name.split("+")
     if not isinstance(name, str | Path):
+        if len(name) != 2:
+            raise BadInput(
+                f"{'+'.join(map(str, name))} names {len(name)} weights files, not two",
+                hint="give the shallow one and the deep one: shallow.h5+deep.h5",
+            )
         shallow, deep = (_from_file(Path(part), pooling=pooling) for part in name)
         return SplitFeatures(shallow, deep)
     if name == "slim":

@@ -12,6 +12,7 @@ from deepcanon.classify import vgg
 from deepcanon.classify.vgg import A, B, C, Config, D, E, Initialisation, dense, initialise_from
 from deepcanon.core.catalog import create_model
 from deepcanon.core.errors import BadInput
+from deepcanon.nn.taps import Pooling
 
 pytestmark = pytest.mark.row("C10")
 
@@ -200,7 +201,7 @@ def test_taps_of_a_whole_network() -> None:
     assert_close(found["pool5"], net.features(x))
     assert_close(found["relu1_2"], net.features[:4](x))
     assert_close(found["conv5_4"], net.features[:35](x))
-    averaged = net.taps(x, ["pool5"], pooling="average")["pool5"]
+    averaged = net.taps(x, ["pool5"], pooling=Pooling.AVERAGE)["pool5"]
     assert averaged.shape == (1, 512, 2, 2) and not torch.allclose(averaged, found["pool5"])
 
 

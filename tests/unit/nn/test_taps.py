@@ -8,7 +8,7 @@ from torch.testing import assert_close
 
 from deepcanon.core.errors import BadInput
 from deepcanon.nn.lrn import LocalResponseNorm
-from deepcanon.nn.taps import tap_names, taps
+from deepcanon.nn.taps import Pooling, tap_names, taps
 
 pytestmark = pytest.mark.row("C10")
 
@@ -53,7 +53,7 @@ def test_taps_are_what_the_layers_give() -> None:
 
 def test_average_pooling_takes_the_place_of_max() -> None:
     net, x = stack(), torch.rand(1, 3, 8, 8)
-    got = taps(net, x, ["pool1"], pooling="average")["pool1"]
+    got = taps(net, x, ["pool1"], pooling=Pooling.AVERAGE)["pool1"]
     assert_close(got, functional.avg_pool2d(net[:3](x), 2))
     assert not torch.allclose(got, net[:4](x))
 

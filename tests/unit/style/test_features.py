@@ -73,6 +73,12 @@ def test_an_unknown_name_lists_what_there_is() -> None:
     assert "slim" in raised.value.hint and "vgg19" in raised.value.hint
 
 
+@pytest.mark.parametrize("name", ["a.h5+b.h5+c.h5", ["a.h5"]])
+def test_two_files_are_two(name: str | list[str]) -> None:
+    with pytest.raises(BadInput, match="weights files, not two"):
+        load_features(name)
+
+
 def test_an_unknown_tap_is_named() -> None:
     with pytest.raises(BadInput, match="relu9_1"):
         _narrow()(torch.rand(1, 3, 16, 16), ["relu9_1"])
