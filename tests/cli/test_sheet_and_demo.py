@@ -67,8 +67,8 @@ def test_where_a_sheet_goes(run: Run, desk: Path) -> None:
 def test_a_sheet_as_json(run: Run, desk: Path) -> None:
     photo(Path("photo.png"))
     content = run("stylize", "sheet", "photo.png", "--json", *FAST).json
-    assert content.pop("seconds") > 0
-    assert [each.pop("seconds") >= 0 for each in content["styles"]] == [True] * 3
+    total, each = content.pop("seconds"), [style.pop("seconds") for style in content["styles"]]
+    assert len(each) == 3 and 0 < sum(each) <= total + 0.001  # both are rounded
     page = pixels(Path("photo.sheet.png"))
     assert content == {
         "command": "stylize sheet",
