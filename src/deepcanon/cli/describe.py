@@ -28,7 +28,7 @@ _NO_TORCH = 'the layer table needs PyTorch: pip install "deepcanon[train]"'
     ),
 )
 @click.argument("model", metavar="MODEL")
-@click.option("--variant", metavar="NAME", help="Of which variant.  [default: the paper's]")
+@click.option("--variant", metavar="NAME", help="Of which variant.  [default: the model's own]")
 @click.option(
     "--size", type=click.IntRange(min=1), metavar="PIXELS", help="Side of the input picture."
 )
