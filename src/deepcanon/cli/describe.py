@@ -79,16 +79,7 @@ def _layers(card: ModelCard, *, variant: str, size: int | None) -> LayerTable:
 
 def _as_dict(card: ModelCard, *, variant: str, table: LayerTable | None) -> dict[str, Any]:
     return {
-        "name": card.name,
-        "domain": card.domain,
-        "rows": card.rows,
-        "title": card.title,
-        "authors": card.authors,
-        "venue": card.venue,
-        "year": card.year,
-        "link": card.link,
-        "new": card.new,
-        "default": card.default,
+        **card.to_dict(),
         "variants": {
             name: {"differs": each.differs, "config": each.config}
             for name, each in card.variants.items()

@@ -22,24 +22,7 @@ def list_(domain: str | None, as_json: bool) -> None:
 
     cards = list_models(domain=domain)
     if as_json:
-        print_json(
-            [
-                {
-                    "name": card.name,
-                    "domain": card.domain,
-                    "title": card.title,
-                    "authors": card.authors,
-                    "venue": card.venue,
-                    "year": card.year,
-                    "link": card.link,
-                    "new": card.new,
-                    "variants": list(card.variants),
-                    "default": card.default,
-                    "input_size": card.input_size,
-                }
-                for card in cards
-            ]
-        )
+        print_json([{**card.to_dict(), "variants": list(card.variants)} for card in cards])
         return
     rows = [
         (card.name, card.domain, card.year, _short(card.title), ", ".join(card.variants))

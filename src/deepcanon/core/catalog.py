@@ -38,7 +38,6 @@ __all__ = [
 ]
 
 INDEX = Path(__file__).resolve().parent.parent / "assets" / "catalog.json"
-_DOMAINS = ("classify", "detect", "sequence", "gan", "style")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +64,11 @@ class ModelCard:
     variants: Mapping[str, Variant]
     input_size: tuple[int, int, int]
     default: str = "paper"
+
+    def to_dict(self) -> dict[str, Any]:
+        """All but the variants, ready for JSON."""
+        names = (each.name for each in dataclasses.fields(self) if each.name != "variants")
+        return {name: getattr(self, name) for name in names}
 
 
 class Load(Protocol):
@@ -151,18 +155,16 @@ def create_model(
 
 
 def index_text() -> str:
-    """The index as it should stand in the repository: imports every module of every domain."""
+    """The index as it should stand in the repository: imports every module of the package."""
     package = __name__.split(".", maxsplit=1)[0]
-    for domain in _DOMAINS:
-        if find_spec(f"{package}.{domain}") is None:
-            continue
-        path = import_module(f"{package}.{domain}").__path__
-        for module in pkgutil.walk_packages(path, prefix=f"{package}.{domain}."):
+    path = import_module(package).__path__
+    for module in pkgutil.walk_packages(path, prefix=f"{package}."):
+        if module.name != f"{package}.__main__":  # which is no module but the program
             import_module(module.name)
     entries = [
         entry for entry in _registered.values() if entry.build.__module__.startswith(f"{package}.")
     ]
-    entries.sort(key=lambda entry: (_DOMAINS.index(entry.card.domain), entry.card.name))
+    entries.sort(key=lambda entry: (entry.card.domain, entry.card.name))
     models = [_to_index(entry) for entry in entries]
     return json.dumps({"format": 1, "models": models}, indent=1, ensure_ascii=False) + "\n"
 
@@ -186,16 +188,11 @@ def _index() -> dict[str, tuple[ModelCard, str]]:
 
 def _to_index(entry: _Entry) -> dict[str, Any]:
     card = entry.card
-    plain = {
-        each.name: getattr(card, each.name)
-        for each in dataclasses.fields(card)
-        if each.name != "variants"
-    }
     variants = {
         name: {"differs": variant.differs, "config": _plain(variant.config)}
         for name, variant in card.variants.items()
     }
-    return {**plain, "module": entry.build.__module__, "variants": variants}
+    return {**card.to_dict(), "module": entry.build.__module__, "variants": variants}
 
 
 def _from_index(content: dict[str, Any]) -> tuple[ModelCard, str]:

@@ -85,7 +85,6 @@ def enter(home: ModuleType, one: ModelCard, *, load: Any = None) -> None:
 
 
 def write_index(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalog, "_DOMAINS", ("classify", "style"))
     monkeypatch.setattr(catalog.pkgutil, "walk_packages", lambda *_, **__: [])
     catalog.write_index()
 
