@@ -10,6 +10,7 @@ from importlib.util import find_spec
 import pytest
 
 from deepcanon.cli import app
+from deepcanon.core import assets
 from tests.cli.conftest import Run
 
 THERE = [
@@ -137,12 +138,19 @@ def test_words_after_two_dashes_are_no_switches(run: Run, desk: object) -> None:
 
 
 def test_offline_is_passed_on(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from deepcanon.core import assets
-
     asked: list[bool] = []
     monkeypatch.setattr(assets, "set_offline", asked.append)
     run("stylize", "--help", "--offline")
     assert asked == [True]
+
+
+@pytest.mark.parametrize(("words", "watched"), [(("list",), True), (("recipes", "-q"), False)])
+def test_downloads_show_a_bar_on_a_terminal(
+    words: tuple[str, ...], watched: bool, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    run(*words)
+    assert (assets._watch is not None) == watched
 
 
 def test_a_bug_is_not_the_users_fault(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,14 @@ import sys
 
 import pytest
 
-from deepcanon.cli.output import note, print_error, print_json, print_table, progress
+from deepcanon.cli.output import (
+    download_bar,
+    note,
+    print_error,
+    print_json,
+    print_table,
+    progress,
+)
 from deepcanon.core.errors import BadInput, MissingExtra
 
 
@@ -69,3 +76,13 @@ def test_the_bar_is_for_terminals(monkeypatch: pytest.MonkeyPatch) -> None:
                 advance(f"[step] {step}")
         assert ("painting" in stream.getvalue()) is shown
         assert ("[step] 2" in stream.getvalue()) is shown
+
+
+def test_a_download_has_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = Terminal()
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setenv("TERM", "xterm")
+    with download_bar("vgg19.pth") as tell:
+        tell(5_000_000, None)
+        tell(10_000_000, 20_000_000)
+    assert "vgg19.pth" in stream.getvalue() and "10.0/20.0 MB" in stream.getvalue()

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, NamedTuple
 
-from deepcanon.cli.output import run
+from deepcanon.cli.output import download_bar, run
 from deepcanon.core.errors import BadInput
 
 __all__ = ["COMMANDS", "Entry", "load", "main"]
@@ -92,8 +92,12 @@ def _dispatch(words: list[str], *, offline: bool) -> int:
         from deepcanon.core.assets import set_offline
 
         set_offline(True)
-    command = load(name)
     rest = words[len(name.split()) :]
+    if sys.stderr.isatty() and not {"-q", "--quiet"}.intersection(rest):
+        from deepcanon.core.assets import watch_downloads
+
+        watch_downloads(download_bar)
+    command = load(name)
     try:
         with command.make_context(f"deepcanon {name}", rest) as context:
             code = command.invoke(context)

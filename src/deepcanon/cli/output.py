@@ -13,7 +13,15 @@ from typing import Any
 
 from deepcanon.core.errors import DeepcanonError, Failed
 
-__all__ = ["note", "print_error", "print_json", "print_table", "progress", "run"]
+__all__ = [
+    "download_bar",
+    "note",
+    "print_error",
+    "print_json",
+    "print_table",
+    "progress",
+    "run",
+]
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 _STOPPED = "hint: what was finished is kept, and nothing half-written is left behind"
@@ -75,6 +83,23 @@ def progress(label: str, *, total: int, quiet: bool) -> Iterator[Callable[[str],
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(label, total=total, detail="")
         yield lambda detail: bar.update(task, advance=1, detail=detail)
+
+
+@contextmanager
+def download_bar(name: str) -> Iterator[Callable[[int, int | None], None]]:
+    """Show a bar on standard error for the download of `name`, and yield what moves it."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(name, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def run(call: Callable[[], int], *, debug: bool) -> int:

@@ -8,6 +8,7 @@ import json
 import os
 import re
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from pathlib import Path
 from typing import TypedDict
@@ -24,11 +25,13 @@ __all__ = [
     "manifest",
     "set_offline",
     "shipped",
+    "watch_downloads",
 ]
 
 FOLDER = Path(__file__).resolve().parent.parent / "assets"
 
-Progress = Callable[[int, int | None], None]
+Progress = Callable[[int, int | None], None]  # bytes so far, bytes in all if known
+Watch = Callable[[str], AbstractContextManager[Progress]]
 
 _CHUNK = 1 << 20
 _TIMEOUT = 30.0  # seconds without a byte
@@ -37,6 +40,7 @@ _TRUE = ("1", "true", "yes", "on")
 _REINSTALL = "pip install --force-reinstall deepcanon"
 
 _offline = False
+_watch: Watch | None = None
 
 
 class Entry(TypedDict):
@@ -111,6 +115,12 @@ def set_offline(offline: bool) -> None:
     _offline = offline
 
 
+def watch_downloads(watch: Watch | None) -> None:
+    """Have `watch(name)` entered for every download of this process, and told how far it is."""
+    global _watch
+    _watch = watch
+
+
 def cache_folder() -> Path:
     """Where downloads go: DEEPCANON_CACHE, else XDG_CACHE_HOME/deepcanon, else ~/.cache/..."""
     if chosen := os.environ.get("DEEPCANON_CACHE"):
@@ -119,13 +129,12 @@ def cache_folder() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "deepcanon"
 
 
-def fetch(url: str, *, sha256: str, name: str, on_progress: Progress | None = None) -> Path:
+def fetch(url: str, *, sha256: str, name: str) -> Path:
     """The file `name` in the user cache, downloaded from `url` when it is not there yet.
 
     `sha256` may be the first 8 or more hex digits (torchvision puts them into its file names).
-    DEEPCANON_MIRROR replaces scheme and host of the url. `on_progress` gets the bytes so far and
-    the bytes in all. Raises `Unavailable`, naming where to put the file, when it cannot be had or
-    is another one.
+    DEEPCANON_MIRROR replaces scheme and host of the url. Raises `Unavailable`, naming where to put
+    the file, when it cannot be had or is another one.
     """
     if not re.fullmatch(r"[0-9a-f]{8,64}", sha256):
         raise ValueError(f"not a sha256: {sha256!r}")
@@ -147,12 +156,17 @@ def fetch(url: str, *, sha256: str, name: str, on_progress: Progress | None = No
             f"{name} is not in the cache, and downloads are off", hint=f"{where} ({url})"
         )
     try:
-        _download(address, target, sha256=sha256, where=where, on_progress=on_progress)
+        with nullcontext(_unwatched) if _watch is None else _watch(name) as on_progress:
+            _download(address, target, sha256=sha256, where=where, on_progress=on_progress)
     except BadInput as cause:
         raise BadInput(
             cause.message, hint="set DEEPCANON_CACHE to a folder you may write to"
         ) from cause
     return target
+
+
+def _unwatched(done: int, total: int | None) -> None:
+    """Nobody is told."""
 
 
 def _through_mirror(url: str) -> str:
@@ -171,9 +185,7 @@ def _through_mirror(url: str) -> str:
     return f"{mirror.rstrip('/')}{parts.path}{query}"
 
 
-def _download(
-    url: str, target: Path, *, sha256: str, where: str, on_progress: Progress | None
-) -> None:
+def _download(url: str, target: Path, *, sha256: str, where: str, on_progress: Progress) -> None:
     # Imported here: urllib costs a start of the command line that downloads nothing 30 ms.
     from http.client import HTTPException
     from urllib.error import HTTPError
@@ -209,8 +221,7 @@ def _download(
             file.write(chunk)
             digest.update(chunk)
             done += len(chunk)
-            if on_progress is not None:
-                on_progress(done, total)
+            on_progress(done, total)
         found = digest.hexdigest()
         if not found.startswith(sha256):
             cut = total is not None and done < total

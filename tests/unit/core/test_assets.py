@@ -6,13 +6,22 @@ import http.server
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from deepcanon.core import assets
-from deepcanon.core.assets import cache_folder, enter, fetch, manifest, set_offline, shipped
+from deepcanon.core.assets import (
+    cache_folder,
+    enter,
+    fetch,
+    manifest,
+    set_offline,
+    shipped,
+    watch_downloads,
+)
 from deepcanon.core.errors import BadInput, Unavailable
 
 CONTENT = bytes(range(256)) * 9000  # more than two chunks
@@ -68,13 +77,27 @@ def left_behind() -> list[str]:
 
 
 def test_fetch_downloads_once(server: _Server, mirror: str) -> None:
-    seen: list[tuple[int, int | None]] = []
-    path = fetch(FAR, sha256=SHA, name="vgg.bin", on_progress=lambda *n: seen.append(n))
+    path = fetch(FAR, sha256=SHA, name="vgg.bin")
     assert path == cache_folder() / "vgg.bin" and path.read_bytes() == CONTENT
-    assert seen[-1] == (len(CONTENT), len(CONTENT)) and len(seen) >= 3
     assert fetch(FAR, sha256=SHA, name="vgg.bin") == path
     assert server.asked == ["/models/vgg.bin?v=2"]  # path and query of the address, once
     assert left_behind() == ["vgg.bin"]
+
+
+def test_a_download_can_be_watched(server: _Server, mirror: str) -> None:
+    seen: list[tuple[int, int | None]] = []
+    names: list[str] = []
+
+    @contextmanager
+    def watch(name: str) -> Iterator[Callable[[int, int | None], None]]:
+        names.append(name)
+        yield lambda done, total: seen.append((done, total))
+
+    watch_downloads(watch)
+    for _ in range(2):
+        fetch(FAR, sha256=SHA, name="vgg.bin")
+    assert names == ["vgg.bin"]  # the second time it is in the cache
+    assert seen[-1] == (len(CONTENT), len(CONTENT)) and len(seen) >= 3
 
 
 def test_without_a_mirror_the_address_itself(server: _Server) -> None:
