@@ -23,7 +23,6 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -31,6 +30,7 @@ from torch.nn import functional
 
 from deepcanon.core.errors import BadInput, Failed
 from deepcanon.core.picture import Pixels
+from deepcanon.style import data
 
 # torch shortens the first L-BFGS step to a total change of 1 over all pixels, which is so little
 # that the first curvature is rounding noise: from a grey start, 30 iterations then reach twice the
@@ -371,8 +371,7 @@ def noise(size: tuple[int, int], *, std: float, seed: int) -> Float[Tensor, "1 3
 
 def to_tensor(pixels: Pixels) -> Float[Tensor, "1 3 h w"]:
     """uint8 [h, w, 3] -> floats in 0..1."""
-    picture = torch.from_numpy(np.array(pixels, dtype=np.float32) / 255)
-    return picture.permute(2, 0, 1)[None].contiguous()
+    return data.to_tensor(pixels)[None].contiguous()
 
 
 def to_pixels(picture: Float[Tensor, "1 3 h w"]) -> Pixels:
