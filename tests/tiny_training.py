@@ -37,7 +37,7 @@ class TinyTask(pl.LightningModule):
 
     def training_step(self, batch: Tensor, step: int) -> Tensor:
         self.seen.append(batch[:, 0].tolist())
-        noise = torch.randn(()) + np.random.rand() + random.random()  # noqa: NPY002
+        noise = torch.randn(()) + np.random.rand() + random.random()
         loss = (self.net(batch) + noise).square().mean()
         self.log_dict({"loss": loss})
         return loss
@@ -87,6 +87,7 @@ def train(
     resume: bool = False,
     task: pl.LightningModule | None = None,
     recipe: dict[str, Any] = RECIPE,
+    inputs: dict[str, str] | None = None,
     at: At | None = None,
     every: int = 100,
     quiet: bool = True,
@@ -98,6 +99,7 @@ def train(
         Numbers(),
         run=run,
         recipe=recipe,
+        inputs=inputs,
         resume=resume,
         callbacks=[at or At(-1, crash)],
     )

@@ -82,8 +82,17 @@ class StopGently(pl.Callback):
     SIGTERM, which a shutting-down machine sends, stops a run the same way.
     """
 
-    def __init__(self, path: Path, *, every: int, recipe: dict[str, Any], quiet: bool) -> None:
-        self.path, self.every, self.recipe, self.quiet = path, every, recipe, quiet
+    def __init__(
+        self,
+        path: Path,
+        *,
+        every: int,
+        recipe: dict[str, Any],
+        inputs: dict[str, str],
+        quiet: bool,
+    ) -> None:
+        self.path, self.every, self.quiet = path, every, quiet
+        self.recipe, self.inputs = recipe, inputs
         self._asked = False
         self._saved: int | None = None
 
@@ -140,7 +149,7 @@ class StopGently(pl.Callback):
 
     def _save(self, trainer: pl.Trainer) -> None:
         if self._saved != trainer.global_step:
-            save(trainer, self.path, recipe=self.recipe)
+            save(trainer, self.path, recipe=self.recipe, inputs=self.inputs)
             self._saved = trainer.global_step
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,14 +27,20 @@ import torch
 from lightning_fabric.utilities.warnings import PossibleUserWarning
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities.exceptions import SIGTERMException
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Sampler
 
 from deepcanon.core.atomic import cannot_write
 from deepcanon.core.errors import BadInput
 from deepcanon.training import precision
 from deepcanon.training.callbacks import RandomState, StopGently, StopOnNaN
 from deepcanon.training.progress import Averages, Progress, Table
-from deepcanon.training.resume import LAST, check_folder, check_same_recipe, read
+from deepcanon.training.resume import (
+    LAST,
+    check_folder,
+    check_same_inputs,
+    check_same_recipe,
+    read,
+)
 
 Sample = TypeVar("Sample", covariant=True)
 
@@ -59,6 +65,21 @@ class _Onwards(Sampler[int]):
         return self.last - self.first
 
 
+class Paced(Protocol):
+    """A recipe with the fields that every run has; see `Run` for what they mean."""
+
+    @property
+    def steps(self) -> int: ...
+    @property
+    def batch(self) -> int: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def precision(self) -> str: ...
+    @property
+    def checkpoint_every(self) -> int: ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Run:
     """How long, how fast, and where to. Raises BadInput for a number that is too small."""
@@ -69,7 +90,6 @@ class Run:
     seed: int = 0
     precision: str = "float32"  # or "bfloat16": autocast, weights stay float32; or "auto"
     checkpoint_every: int = 500
-    threads: int | None = None
     quiet: bool = False
 
     def __post_init__(self) -> None:
@@ -81,6 +101,19 @@ class Run:
                     hint=f"change it with --set {name}=...",
                 )
 
+    @classmethod
+    def of(cls, recipe: Paced, *, folder: Path, quiet: bool) -> Run:
+        """As the recipe says."""
+        return cls(
+            folder=folder,
+            steps=recipe.steps,
+            batch=recipe.batch,
+            seed=recipe.seed,
+            precision=recipe.precision,
+            checkpoint_every=recipe.checkpoint_every,
+            quiet=quiet,
+        )
+
 
 _PRECISION: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed"}
 
@@ -91,22 +124,26 @@ def fit(
     *,
     run: Run,
     recipe: dict[str, Any],
+    inputs: Mapping[str, str] | None = None,
     resume: bool = False,
     callbacks: Sequence[pl.Callback] = (),
 ) -> bool:
     """Train ``task`` for ``run.steps`` steps; True when all of them were taken, False on Ctrl-C.
 
-    ``recipe`` is stored in every checkpoint; resuming with another one raises BadInput that says
-    what differs. Raises BadInput too when the folder already holds a run and ``resume`` is off,
-    and Failed, naming the step, when the loss or a weight is no number. A second Ctrl-C raises
-    KeyboardInterrupt at once.
+    ``recipe`` is stored in every checkpoint, and so are ``inputs``, digests of the files that the
+    run reads; resuming with others raises BadInput that says what differs. Raises BadInput too
+    when the folder already holds a run and ``resume`` is off, and Failed, naming the step, when
+    the loss or a weight is no number. A second Ctrl-C raises KeyboardInterrupt at once.
+
+    Training is on the CPU only: no judge and no target of a task is moved to another device.
     """
     last = run.folder / LAST
     kind = precision.resolve(run.precision)
     check_folder(run.folder, resume=resume)
     first = check_same_recipe(last, recipe) if resume else 0
-    if run.threads:
-        torch.set_num_threads(run.threads)
+    given = dict(inputs or {})
+    if resume:
+        check_same_inputs(last, given)
     if not run.quiet:
         _say_where(run, first=first, resume=resume)
     pl.seed_everything(run.seed, verbose=False)
@@ -115,7 +152,9 @@ def fit(
     except OSError as cause:
         raise cannot_write(run.folder, cause) from cause
     averages = Averages()
-    stop = StopGently(last, every=run.checkpoint_every, recipe=recipe, quiet=run.quiet)
+    stop = StopGently(
+        last, every=run.checkpoint_every, recipe=recipe, inputs=given, quiet=run.quiet
+    )
     # The order matters: random state first, and a checkpoint before others begin with a step.
     ours = [RandomState(), StopOnNaN(last), averages, stop]
     shown = [
@@ -125,7 +164,7 @@ def fit(
     with _without_chatter():
         board = TensorBoardLogger(run.folder, "", "log", purge_step=first if resume else None)
         trainer = pl.Trainer(
-            accelerator="auto",
+            accelerator="cpu",
             devices=1,
             max_steps=run.steps,
             max_epochs=1,
@@ -191,4 +230,4 @@ def _without_chatter() -> Iterator[None]:
             each.setLevel(level)
 
 
-__all__ = ["Counted", "Dataset", "Run", "fit", "scores"]
+__all__ = ["Counted", "Paced", "Run", "fit", "scores"]

@@ -1,13 +1,14 @@
-"""What a record says of how weights came to be: recipe, day, machine."""
+"""What a record says of how weights came to be: recipe, files, day, machine."""
 
 from __future__ import annotations
 
 import dataclasses
 import datetime
 import enum
+import hashlib
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -40,6 +41,28 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     return value
+
+
+def sha256_of_weights(name: str, *, called: str) -> dict[str, str]:
+    """``called.1``, ... -> digests of the files of a weights setting, ``a.h5+b.h5``.
+
+    Their names alone, which the recipe has, do not tell two files apart. The names of weights that
+    deepcanon ships or fetches give nothing: its manifest has their digests.
+    """
+    files = enumerate((Path(part) for part in name.split("+")), 1)
+    return {f"{called}.{place}": sha256_of(path) for place, path in files if path.is_file()}
+
+
+def sha256_of(path: Path) -> str:
+    """The digest of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_of_listing(paths: Iterable[Path]) -> str:
+    """A digest of the names and sizes of many files, in their order, without reading them."""
+    lines = (f"{path.name} {path.stat().st_size}\n" for path in paths)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def today() -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,37 +11,38 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from deepcanon.core.atomic import cannot_write
-from deepcanon.core.errors import BadInput, Failed
+from deepcanon.core.atomic import write_whole
+from deepcanon.core.errors import BadInput, Failed, Unavailable
 
 LAST = "last.ckpt"
 
 _NOTHING = object()
 
 
-def save(trainer: pl.Trainer, path: Path, *, recipe: dict[str, Any]) -> None:
+def save(
+    trainer: pl.Trainer, path: Path, *, recipe: dict[str, Any], inputs: dict[str, str]
+) -> None:
     """Write a checkpoint under a temporary name and rename it: the old one stays whole.
 
-    Raises Failed, and leaves the old one, when a weight is no number or the disk is full.
+    Raises, and leaves the old one, Failed when a weight is no number, Unavailable when the disk is
+    full, BadInput when the folder cannot be written.
     """
     step = trainer.global_step
     content = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
-    content["deepcanon"] = {"recipe": recipe, "step": step, "threads": torch.get_num_threads()}
+    content["deepcanon"] = {
+        "recipe": recipe,
+        "inputs": inputs,
+        "step": step,
+        "threads": torch.get_num_threads(),
+    }
     for name, value in content["state_dict"].items():
         if isinstance(value, Tensor) and not bool(torch.isfinite(value).all()):
             raise Failed(f"{name} became NaN or infinite by step {step}", hint=after_nan(path))
-    unfinished = path.with_suffix(".part")
     try:
-        with unfinished.open("wb") as file:
+        with write_whole(path) as file:
             torch.save(content, file)
-        os.replace(unfinished, path)
-    # torch says RuntimeError for a disk that is full.
-    except (OSError, RuntimeError) as cause:
-        with suppress(OSError):
-            unfinished.unlink(missing_ok=True)
-        if isinstance(cause, OSError):
-            raise cannot_write(path, cause) from cause
-        raise Failed(
+    except RuntimeError as cause:  # what torch says for a disk that is full
+        raise Unavailable(
             f"{path} could not be written: {str(cause).splitlines()[0]}",
             hint="see whether the disk is full; an older checkpoint is still there",
         ) from cause
@@ -103,6 +103,22 @@ def check_same_recipe(path: Path, recipe: dict[str, Any]) -> int:
             hint="resume with the same settings, or start anew in another folder with -o",
         )
     return int(stored["step"])
+
+
+def check_same_inputs(path: Path, inputs: Mapping[str, str]) -> None:
+    """Raise BadInput that says which files are not those which a checkpoint was trained on.
+
+    A checkpoint of an earlier version, which says nothing of its files, passes.
+    """
+    stored = read(path)["deepcanon"].get("inputs")
+    if stored is None:
+        return
+    names = dict.fromkeys([*stored, *inputs])
+    if differing := [name for name in names if stored.get(name) != inputs.get(name)]:
+        raise BadInput(
+            f"{path} was trained on other files ({', '.join(differing)})",
+            hint="resume with the files it began with, or start anew in another folder with -o",
+        )
 
 
 def _differences(

@@ -6,6 +6,15 @@ import math
 from collections.abc import Callable
 
 
+def constant(*, rise: int = 0) -> Callable[[int], float]:
+    """A straight rise over ``rise`` steps, then 1."""
+
+    def factor(step: int) -> float:
+        return (step + 1) / rise if step < rise else 1.0
+
+    return factor
+
+
 def cosine(*, steps: int, rise: int = 0) -> Callable[[int], float]:
     """A straight rise over ``rise`` steps, then half a cosine from 1 to 0 at ``steps``."""
 

@@ -12,7 +12,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from deepcanon.core.errors import BadInput, Failed
+from deepcanon.core.errors import BadInput, Failed, Unavailable
 from deepcanon.training import resume
 from deepcanon.training.fit import Run, scores
 from tests.tiny_training import (
@@ -159,6 +159,19 @@ def test_resuming_with_another_recipe_says_what_differs(tmp_path: Path) -> None:
     assert "(steps: 6 then, 7 now)" in refused.value.message
 
 
+def test_resuming_with_other_files_says_which(tmp_path: Path) -> None:
+    began = {"photos": "a", "painting one": "b", "start": "c"}
+    assert not train(tmp_path, at=At(1, press_ctrl_c), inputs=began)
+    with pytest.raises(BadInput, match=r"other files \(painting one, start, features\.1\)"):
+        train(tmp_path, resume=True, inputs={"photos": "a", "painting one": "x", "features.1": "d"})
+    assert not train(tmp_path, resume=True, at=At(2, press_ctrl_c), inputs=began)
+    content = resume.read(tmp_path / "last.ckpt")
+    assert content["deepcanon"]["inputs"] == began
+    del content["deepcanon"]["inputs"]  # as earlier versions wrote it
+    torch.save(content, tmp_path / "last.ckpt")
+    assert train(tmp_path, resume=True, inputs={"photos": "x"})
+
+
 @pytest.mark.parametrize(
     ("name", "value"), [("steps", 0), ("batch", 0), ("checkpoint_every", 0), ("seed", -1)]
 )
@@ -230,7 +243,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(
         save(content, file)
 
     monkeypatch.setattr(torch, "save", full_the_second_time)
-    with pytest.raises(Failed, match=says):
+    with pytest.raises(Unavailable, match=says):
         train(tmp_path, every=1)
     assert saved == [1, 2]
     assert resume.read(tmp_path / "last.ckpt")["deepcanon"]["step"] == 1

@@ -113,6 +113,23 @@ def test_native_bfloat16(
     assert precision.has_bfloat16() is native
 
 
+def test_digests_tell_files_of_the_same_name_apart(tmp_path: Path) -> None:
+    for folder, content in (("a", b"one"), ("b", b"two")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "vgg.h5").write_bytes(content)
+    one, two = tmp_path / "a" / "vgg.h5", tmp_path / "b" / "vgg.h5"
+    found = provenance.sha256_of_weights(f"{one}+{two}", called="features")
+    assert found == {
+        "features.1": "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed",
+        "features.2": "3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d3d376b0dbe685e2f3",
+    }
+    assert provenance.sha256_of_weights("vgg16", called="features") == {}
+    # Of a folder only names and sizes count.
+    assert provenance.sha256_of_listing([one]) == provenance.sha256_of_listing([two])
+    two.write_bytes(b"three")
+    assert provenance.sha256_of_listing([one]) != provenance.sha256_of_listing([two])
+
+
 def test_day_and_machine() -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\d", provenance.today())
     assert re.fullmatch(r".+, \d+ cores, torch \S+", provenance.hardware())

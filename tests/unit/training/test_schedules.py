@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from deepcanon.training.schedules import cosine
+from deepcanon.training.schedules import constant, cosine
 
 
 def test_a_rise_and_half_a_cosine() -> None:
@@ -14,6 +14,12 @@ def test_a_rise_and_half_a_cosine() -> None:
         [1, 0.5 + 0.5**1.5, 0.5, 0]
     )
     assert factor(500) == 0
+
+
+def test_a_rise_and_a_constant() -> None:
+    factor = constant(rise=4)
+    assert [factor(0), factor(3), factor(4), factor(9000)] == [0.25, 1, 1, 1]
+    assert constant()(0) == 1
 
 
 def test_no_rise_and_one_step() -> None:
