@@ -1,12 +1,14 @@
 """A torch module becomes a `.onnx` file: with its record inside, checked before it is written.
 
 The initialisers keep the names of the module's state dict, whatever they are used for, so that the
-weights can be read back out of the file (`weights_of`).
+weights can be read back out of the file (`read_weights`).
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,13 +24,61 @@ if TYPE_CHECKING:
     import onnx_ir as ir
     from torch import Tensor, nn
 
-__all__ = ["OPSET", "export", "weights_of"]
+__all__ = ["OPSET", "Interface", "export", "interface_of", "read_weights"]
 
 OPSET = 18  # what torch's exporter is written for; read by ONNX Runtime since 1.14
 _CONSTANT = "constant/"  # begins the names of initialisers that are no weights
 
 Feed = Mapping[str, "Tensor"]
 Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interface:
+    """What a `.onnx` file takes and gives, and the feeds with which it is traced and checked.
+
+    ``dynamic`` names the axes, of inputs and of outputs, that may have any length:
+    ``{"pictures": {0: "batch"}}``. ``labels`` name what the network tells apart.
+    """
+
+    example: Feed
+    check: Sequence[Feed]
+    outputs: Sequence[str]
+    dynamic: Mapping[str, Mapping[int, str]]
+    labels: Sequence[str] = ()
+
+
+def interface_of(module: nn.Module, *, input_size: tuple[int, int, int]) -> Interface:
+    """The inputs and outputs that ``module`` has once exported.
+
+    A form that ``exportable()`` returns may have a method ``interface()`` that says them. Else
+    there is one input of pictures, float32 [b, c, h, w], which has the name of the parameter, and
+    one output, "output"; any batch, and any size when the module has such a form, else that of
+    ``input_size`` (c, h, w).
+    """
+    import torch
+
+    form = _form(module)
+    own = getattr(form, "interface", None)
+    if own is not None:
+        said: Interface = own()
+        return said
+    name, *others = inspect.signature(form.forward).parameters
+    if others:
+        raise ValueError(f"{type(form).__name__} takes {others} as well and has no interface()")
+    channels, height, width = input_size
+    sizes = [(2, height, width), (1, height, width), (3, height, width)]
+    free = {0: "batch"}
+    if form is not module:
+        sizes[0] = (2, height + 32, width + 64)  # an example of no special size
+        free |= {2: "height", 3: "width"}
+    feeds = [{name: torch.rand(batch, channels, *size)} for batch, *size in sizes]
+    return Interface(
+        example=feeds[0],
+        check=feeds,
+        outputs=["output"],
+        dynamic={name: free, "output": {0: "batch"}},
+    )
 
 
 def export(
@@ -43,21 +93,19 @@ def export(
 ) -> Path:
     """Write ``module`` in evaluation mode as ``.onnx``, whole or not at all.
 
-    ``example`` names the inputs and gives a tensor for each; ``dynamic`` names the axes, of inputs
-    and of outputs, that may have any length: ``{"image": {0: "batch"}}``. A module that has
-    ``exportable()`` is exported as what that returns. Each feed of ``check`` (other batches, other
-    sizes) is then run by ONNX Runtime and by torch. Raises Failed when they differ by more than
-    rounding (one step, for integers), and what `write_whole` raises.
+    ``example`` names the inputs and gives a tensor for each, in the order of the module's own
+    parameters; the rest is as in `Interface`. A module that has ``exportable()`` is exported as
+    what that returns. Each feed of ``check`` (other batches, other sizes) is then run by ONNX
+    Runtime and by torch. Raises Failed when they differ by more than rounding (one step, for
+    integers), and what `write_whole` raises.
     """
-    wrap = getattr(module, "exportable", None)
-    outer = module if wrap is None else wrap()
+    outer = _form(module)
     names = _names(outer, module)
     training = outer.training
     outer.eval()
     try:
         content = _convert(outer, names, example, outputs, dynamic, record)
-        for feed in check:
-            _compare(outer, content, feed, outputs, path)
+        _compare(outer, content, check, outputs, path)
     finally:
         outer.train(training)
     with write_whole(path) as file:
@@ -65,18 +113,29 @@ def export(
     return Path(path)
 
 
-def weights_of(path: str | Path) -> dict[str, Tensor]:
-    """The state dict of the module in a ``.onnx`` file that `export` wrote, as far as it is used.
+def read_weights(path: str | Path) -> dict[str, Tensor]:
+    """The state dict of the module in a ``.onnx`` file that `export` wrote.
 
-    Raises BadInput when the file is missing or damaged.
+    Parameters that do not take part in the module's result are not in the file; how many batches
+    a norm has seen is not either, and comes as 0. Raises BadInput when the file is missing or
+    damaged.
     """
     import torch
 
-    return {
+    tensors = {
         name: torch.from_numpy(value.copy())
         for name, value in open_onnx(path).weights()
         if not name.startswith(_CONSTANT)
     }
+    for name in [each for each in tensors if each.endswith(".running_mean")]:
+        tensors[name.replace("running_mean", "num_batches_tracked")] = torch.tensor(0)
+    return tensors
+
+
+def _form(module: nn.Module) -> nn.Module:
+    wrap = getattr(module, "exportable", None)
+    form: nn.Module = module if wrap is None else wrap()
+    return form
 
 
 def _names(outer: nn.Module, module: nn.Module) -> dict[str, str]:
@@ -149,7 +208,11 @@ def _optimise(model: ir.Model, names: Mapping[str, str]) -> None:
 
 
 def _compare(
-    outer: nn.Module, content: bytes, feed: Feed, outputs: Sequence[str], path: str | Path
+    outer: nn.Module,
+    content: bytes,
+    feeds: Sequence[Feed],
+    outputs: Sequence[str],
+    path: str | Path,
 ) -> None:
     import onnxruntime as ort
     import torch
@@ -158,17 +221,18 @@ def _compare(
     options.log_severity_level = 3
     options.intra_op_num_threads = torch.get_num_threads()
     session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    found = session.run(list(outputs), {name: value.numpy() for name, value in feed.items()})
-    with torch.inference_mode():
-        expected = outer(*feed.values())
-    expected = expected if isinstance(expected, (tuple, list)) else (expected,)
-    for name, theirs, ours in zip(outputs, found, expected, strict=True):
-        if not _close(theirs, ours.numpy()):
-            shapes = ", ".join(f"{key} {list(value.shape)}" for key, value in feed.items())
-            raise Failed(
-                f"{path} was not written: for {shapes} its {name} differs from torch's",
-                hint="please report it, with the model and the versions of torch and onnxruntime",
-            )
+    for feed in feeds:
+        found = session.run(list(outputs), {name: value.numpy() for name, value in feed.items()})
+        with torch.inference_mode():
+            expected = outer(*feed.values())
+        expected = expected if isinstance(expected, (tuple, list)) else (expected,)
+        for name, theirs, ours in zip(outputs, found, expected, strict=True):
+            if not _close(theirs, ours.numpy()):
+                shapes = ", ".join(f"{key} {list(value.shape)}" for key, value in feed.items())
+                raise Failed(
+                    f"{path} was not written: for {shapes} its {name} differs from torch's",
+                    hint="please report it, with the versions of torch and onnxruntime",
+                )
 
 
 def _close(found: Array, expected: Array) -> bool:

@@ -39,6 +39,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -47,8 +48,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from deepcanon.core.catalog import ModelCard, Variant, register
-from deepcanon.nn.weights import copy_into, read
-from deepcanon.style.export import ForPictures
+from deepcanon.engine.export import read_weights
+from deepcanon.nn.weights import Weights, copy_into, read
 from deepcanon.style.norms import ConditionalInstanceNorm, UnconditionalNorm
 
 
@@ -136,7 +137,8 @@ class ConvNorm(nn.Module):
     def forward(
         self, x: Float[Tensor, "b c h w"], weights: Float[Tensor, "b styles"] | None
     ) -> Float[Tensor, "b d h2 w2"]:
-        return self.norm(self.conv(x), weights)  # type: ignore[no-any-return]
+        y: Tensor = self.norm(self.conv(x), weights)
+        return y
 
 
 class Residual(nn.Module):
@@ -152,7 +154,7 @@ class Residual(nn.Module):
     def forward(
         self, x: Float[Tensor, "b c h w"], weights: Float[Tensor, "b styles"] | None
     ) -> Float[Tensor, "b c h2 w2"]:
-        y = self.second(functional.relu(self.first(x, weights)), weights)
+        y: Tensor = self.second(functional.relu(self.first(x, weights)), weights)
         if self.cut:
             x = x[..., self.cut : -self.cut, self.cut : -self.cut]
         return x + y
@@ -163,9 +165,9 @@ class Upsample(nn.Module):
 
     def __init__(self, into: int, out: int, *, config: Config) -> None:
         super().__init__()
-        self.nearest = config.upsampling is Upsampling.NEAREST
-        if self.nearest:
-            self.conv: nn.Module = nn.Conv2d(into, out, 3)
+        self.conv: nn.Conv2d | nn.ConvTranspose2d
+        if config.upsampling is Upsampling.NEAREST:
+            self.conv = nn.Conv2d(into, out, 3)
         else:
             self.conv = nn.ConvTranspose2d(into, out, 3, stride=2, padding=1, output_padding=1)
         self.norm = _norm(out, config)
@@ -173,20 +175,11 @@ class Upsample(nn.Module):
     def forward(
         self, x: Float[Tensor, "b c h w"], weights: Float[Tensor, "b styles"] | None
     ) -> Float[Tensor, "b d h2 w2"]:
-        if self.nearest:
-            # One pixel reflected around the enlarged map is one pixel repeated around the small
-            # one: 3x3 over it, seen at the small size, is four interleaved kernels of 2x2.
-            return self.norm(enlarge_and_convolve(x, self.conv), weights)  # type: ignore
-        return self.norm(self.conv(x), weights)  # type: ignore[no-any-return]
-
-
-def enlarge_and_convolve(
-    x: Float[Tensor, "b c h w"], conv: nn.Module
-) -> Float[Tensor, "b d h2 w2"]:
-    """Nearest-neighbour upsampling by two, reflection padding and a 3x3 convolution."""
-    x = functional.interpolate(x, scale_factor=2.0, mode="nearest")
-    x = functional.pad(x, (1, 1, 1, 1), mode="reflect")
-    return conv(x)  # type: ignore[no-any-return]
+        if isinstance(self.conv, nn.Conv2d):
+            x = functional.interpolate(x, scale_factor=2.0, mode="nearest")
+            x = functional.pad(x, (1, 1, 1, 1), mode="reflect")
+        y: Tensor = self.norm(self.conv(x), weights)
+        return y
 
 
 class TransformNet(nn.Module):
@@ -233,8 +226,15 @@ class TransformNet(nn.Module):
             return torch.sigmoid(x)
         return (torch.tanh(x) + 1) / 2
 
-    def exportable(self) -> ForPictures:
+    def example_inputs(self, pictures: Float[Tensor, "b 3 h w"]) -> tuple[Tensor, ...]:
+        """All that ``forward`` needs for ``pictures``: an equal share of each style."""
+        styles = self.config.styles
+        return pictures, torch.full((len(pictures), styles), 1 / styles, device=pictures.device)
+
+    def exportable(self) -> nn.Module:
         """The network with the inputs and outputs of its `.onnx` file."""
+        from deepcanon.style.export import ForPictures  # it reads this file
+
         return ForPictures(self)
 
 
@@ -273,6 +273,17 @@ CONFIGS = {
 }
 
 
+def load(model: TransformNet, source: str | Path) -> None:
+    """Fill a network from a weights file, or from a `.onnx` file that holds one.
+
+    Raises BadInput for a file that does not fit.
+    """
+    if Path(source).suffix.lower() == ".onnx":
+        copy_into(model, Weights(tensors=read_weights(source), source=str(source)))
+    else:
+        copy_into(model, read(source))
+
+
 @register(
     ModelCard(
         name="johnson",
@@ -289,7 +300,7 @@ CONFIGS = {
         },
         input_size=(3, 256, 256),
     ),
-    load=lambda model, source: copy_into(model, read(source)),
+    load=load,
 )
 def johnson(config: Config) -> TransformNet:
     """The image transformation network."""

@@ -1,0 +1,125 @@
+"""Facts of row T2: the table of Johnson's supplementary material, sizes, and no checkerboards."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from deepcanon.nn.layer_table import layer_table
+from deepcanon.style.johnson import CONFIGS, MODERN, MULTISTYLE, PAPER, TransformNet
+
+pytestmark = pytest.mark.row("T2")
+
+# Supplementary material, table 1: what each step makes of a picture of 256 x 256.
+TABLE = [
+    ("enter.conv", (32, 336, 336)),  # after 40 reflected pixels on each side
+    ("down1.conv", (64, 168, 168)),
+    ("down2.conv", (128, 84, 84)),
+    *((f"blocks.{i}.second.conv", (128, 80 - 4 * i, 80 - 4 * i)) for i in range(5)),
+    ("up1.conv", (64, 128, 128)),
+    ("up2.conv", (32, 256, 256)),
+    ("leave", (3, 256, 256)),
+]
+
+# Weights and biases of each convolution, k x k x in x out + out, and two for each channel of a
+# batch norm:
+#   9x9x3x32 + 32   =     7,808  + 64      3x3x128x64 + 64 =  73,792  + 128
+#   3x3x32x64 + 64  =    18,496  + 128     3x3x64x32 + 32  =  18,464  + 64
+#   3x3x64x128+128  =    73,856  + 256     9x9x32x3 + 3    =   7,779
+#   10 x (3x3x128x128 + 128 = 147,584 + 256) = 1,478,400
+PARAMETERS = 1_679_235
+
+
+def test_the_table_of_the_paper() -> None:
+    with torch.device("meta"):
+        net = TransformNet(PAPER)
+    table = layer_table(net, input_size=(3, 256, 256))
+    found = {layer.name: tuple(layer.output) for layer in table.layers}
+    assert [(name, found[name]) for name, _ in TABLE] == TABLE
+    kernels = {
+        name: layer.kernel_size[0]
+        for name, layer in net.named_modules()
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
+    }
+    assert {name for name, kernel in kernels.items() if kernel == 9} == {"enter.conv", "leave"}
+    assert set(kernels.values()) == {3, 9}
+
+
+def test_parameters_of_the_paper() -> None:
+    with torch.device("meta"):
+        net = TransformNet(PAPER)
+    assert sum(each.numel() for each in net.parameters()) == PARAMETERS
+
+
+def test_the_shipped_network_is_small_enough() -> None:
+    """At most 2 MB in float32: 423,299 in convolutions; 2 x 803 for each of 7 styles."""
+    with torch.device("meta"):
+        net = TransformNet(MULTISTYLE)
+    parameters = sum(each.numel() for each in net.parameters())
+    assert parameters == 423_299 + 7 * 2 * 803
+    assert 4 * parameters < 1.8e6
+
+
+@pytest.mark.parametrize("variant", CONFIGS)
+@pytest.mark.parametrize("size", [(16, 16), (17, 16), (19, 30), (33, 47)])
+def test_the_output_has_the_size_of_the_picture(variant: str, size: tuple[int, int]) -> None:
+    with torch.device("meta"):
+        net = TransformNet(CONFIGS[variant])
+        x = torch.empty(1, 3, *size)
+        assert net.eval()(*net.example_inputs(x)).shape == x.shape
+
+
+# --- checkerboards --------------------------------------------------------------------------------
+
+
+def checkerboard(pictures: Tensor, *, border: int = 32) -> float:
+    """The strongest wave of periods 2 and 4 along rows and columns of [b, c, h, w]; an amplitude.
+
+    Measured inside of the border, where the picture's end leaves no trace, and through a window
+    that fades to the sides, else whatever is unequal at opposite sides would count.
+    """
+    inside = pictures[..., border:-border, border:-border].double()
+    height, width = (4 * (side // 4) for side in inside.shape[-2:])
+    fade = torch.outer(*(torch.hann_window(side).double() for side in (height, width)))
+    waves = torch.fft.fft2(inside[..., :height, :width] * fade).abs() / fade.sum()
+    waves = waves.flatten(0, 1).mean(0)[:: height // 4, :: width // 4].clone()
+    waves[0, 0] = 0  # the mean
+    return waves.max().item()
+
+
+def test_the_measure_sees_a_checkerboard() -> None:
+    rows, columns = torch.arange(96)[:, None], torch.arange(96)[None]
+    board = 0.5 + 0.1 * ((rows + columns) % 2 * 2 - 1)
+    stripes = 0.5 + 0.1 * (columns % 4 < 2) + 0 * rows
+    smooth = torch.sin(columns / 9) + rows / 100
+    assert checkerboard(board[None, None]) == pytest.approx(0.1)
+    assert checkerboard(stripes[None, None]) > 0.03
+    assert checkerboard(torch.full((1, 1, 96, 96), 0.5)) < 1e-9
+    assert checkerboard(smooth[None, None]) < checkerboard(stripes[None, None]) / 100
+
+
+def painted_grey(variant: str) -> Tensor:
+    """What a network with random weights makes of a grey picture."""
+    torch.manual_seed(0)
+    net = TransformNet(CONFIGS[variant]).eval()
+    for name, parameter in net.named_parameters():
+        if name.endswith(("scales", "shifts", "norm.bias")):
+            nn.init.normal_(parameter)
+    grey = torch.full((1, 3, 96, 96), 0.6)
+    with torch.no_grad():
+        return net(*net.example_inputs(grey))
+
+
+@pytest.mark.parametrize("variant", ["modern", "multistyle"])
+def test_neighbours_leave_no_checkerboard(variant: str) -> None:
+    assert CONFIGS[variant].upsampling is MODERN.upsampling
+    painted = painted_grey(variant)
+    assert checkerboard(painted) < 1e-4
+    # Nor do borders show: reflected grey is grey.
+    assert (painted.amax((2, 3)) - painted.amin((2, 3))).max() < 1e-3
+
+
+@pytest.mark.parametrize("variant", ["paper", "instance_norm"])
+def test_fractional_strides_leave_one(variant: str) -> None:
+    assert checkerboard(painted_grey(variant)) > 1e-3
