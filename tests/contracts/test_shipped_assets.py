@@ -12,22 +12,13 @@ _INDEXES = {"manifest.json", "catalog.json"}
 
 # What the commands count on, and the most bytes it may have.
 LIMITS = {"slim-vgg": 4_000_000, "sample-photo": 1_000_000, "multistyle": 2_000_000}
-in_training = pytest.mark.xfail(
-    "multistyle" not in {entry["name"] for entry in manifest()},
-    reason="multistyle is in training: take this mark off when it ships",
-    strict=True,
-)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(each, marks=in_training if each == "multistyle" else ()) for each in LIMITS],
-)
+@pytest.mark.parametrize("name", LIMITS)
 def test_what_has_to_ship_ships(name: str) -> None:
     assert shipped(name).stat().st_size <= LIMITS[name]
 
 
-@in_training
 def test_the_shipped_network_has_seven_styles() -> None:
     assert read_record(shipped("multistyle")).labels == [
         "starry-night",
