@@ -6,6 +6,7 @@ Models are built with few classes and narrow FC layers where their config has su
 from __future__ import annotations
 
 import dataclasses
+from inspect import signature
 from pathlib import Path
 
 import onnxruntime
