@@ -1,0 +1,149 @@
+"""`deepcanon export MODEL`: a network of the catalogue as a checked `.onnx` file."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from deepcanon.cli import options
+from deepcanon.cli.output import note, print_json
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from deepcanon.core.record import Record
+    from deepcanon.engine.export import Interface
+
+__all__ = ["export"]
+
+
+@click.command(
+    context_settings=options.SETTINGS,
+    epilog=options.examples(
+        "deepcanon export vgg16 --weights imagenet -o vgg16.onnx",
+        "deepcanon export johnson --variant modern --weights net.safetensors -o net.onnx",
+    ),
+)
+@click.argument("model", metavar="MODEL")
+@click.option("-o", "--output", required=True, metavar="FILE.onnx", help="The file to write.")
+@click.option(
+    "--variant", metavar="NAME", help="Which variant.  [default: that of the weights, or the paper]"
+)
+@click.option(
+    "--weights", metavar="FILE", help="What to fill it with; or a name, where the model has any."
+)
+@options.json_
+@options.quiet
+def export(
+    model: str,
+    *,
+    output: str,
+    variant: str | None,
+    weights: str | None,
+    as_json: bool,
+    quiet: bool,
+) -> int:
+    """Write a network as a .onnx file, and check that ONNX Runtime computes with it what torch
+    does, for several batches and sizes.
+
+    The batch may be of any length, and pictures of any size where the network allows it. The
+    weights and all that is known of them stand in the file; `deepcanon list` shows the MODELs.
+    """
+    from deepcanon.core.catalog import create_model, get_card
+    from deepcanon.core.errors import BadInput
+
+    began = time.perf_counter()
+    card = get_card(model)
+    path = Path(output)
+    if path.suffix.lower() != ".onnx":
+        raise BadInput(f"{path} is not named .onnx", hint="that is what is written: -o FILE.onnx")
+    record = _record_of(weights)
+    if record is not None and (record.model != model or variant not in (None, record.variant)):
+        wanted = model if variant is None else f"{model} {variant}"
+        raise BadInput(
+            f"{weights} holds {record.model} {record.variant}, not {wanted}",
+            hint=f"deepcanon export {record.model} --weights {weights} -o {output}",
+        )
+    chosen = variant or (record.variant if record else card.default)
+    settings = record.config if record else {}
+    net = create_model(model, variant=chosen, weights=weights, **settings)
+    if weights is None and not quiet:
+        note(f"note: the weights of {model} are random; --weights FILE fills them")
+
+    from deepcanon.engine import export as exporter
+
+    interface = exporter.interface_of(net, input_size=card.input_size)
+    if record is None:
+        record = _new_record(net, interface, model, chosen, card.domain, weights)
+    exporter.export(
+        net,
+        path,
+        example=interface.example,
+        outputs=interface.outputs,
+        dynamic=interface.dynamic,
+        record=record,
+        check=interface.check,
+    )
+    if as_json:
+        print_json(
+            {
+                "command": "export",
+                "model": model,
+                "variant": chosen,
+                "weights": weights,
+                "output": str(path),
+                "bytes": path.stat().st_size,
+                "inputs": list(interface.example),
+                "outputs": list(interface.outputs),
+                "checked": [
+                    {name: list(value.shape) for name, value in feed.items()}
+                    for feed in interface.check
+                ],
+                "seconds": round(time.perf_counter() - began, 1),
+            }
+        )
+    elif not quiet:
+        print(path)
+    return 0
+
+
+def _record_of(weights: str | None) -> Record | None:
+    """What a file says of itself; only those that deepcanon wrote do."""
+    suffix = Path(weights or "").suffix.lower()
+    if weights is None or suffix not in (".onnx", ".safetensors"):
+        return None
+    from deepcanon.core.record import read_record
+    from deepcanon.nn.weights import read
+
+    return read_record(weights) if suffix == ".onnx" else read(weights).record
+
+
+def _new_record(
+    net: nn.Module, interface: Interface, model: str, variant: str, domain: str, weights: str | None
+) -> Record:
+    import dataclasses
+    from datetime import date
+
+    from deepcanon.core.record import Record
+
+    config: Any = getattr(net, "config", None)
+    preprocessing: Any = getattr(net, "preprocessing", None)
+    source = "" if weights is None else Path(weights).name
+    return Record(
+        model=model,
+        variant=variant,
+        domain=domain,
+        config=dataclasses.asdict(config) if dataclasses.is_dataclass(config) else {},  # type: ignore[arg-type]
+        labels=list(interface.labels),
+        preprocessing=preprocessing.to_dict() if preprocessing is not None else {},
+        licence=f"that of {source}" if source else "Apache-2.0",
+        recipe={},
+        data="unknown" if source else "none",
+        date=date.today().isoformat(),
+        hardware="unknown" if source else "none",
+        scores={},
+        notes=f"exported from {source}" if source else "random weights, never trained",
+    )

@@ -1,0 +1,149 @@
+"""`deepcanon export`: files that engines and predictors read."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from deepcanon.core.record import Record, read_record
+from deepcanon.core.standin import photo
+from deepcanon.engine.session import open_session
+from deepcanon.nn.weights import write
+from deepcanon.style.johnson import MULTISTYLE, TransformNet
+from deepcanon.style.predict import Stylizer
+from tests.cli.conftest import Run, refused
+
+pytestmark = pytest.mark.row("T2")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TransformNet]:
+    """A small multistyle network of two styles as a training leaves it, and its weights' file."""
+    torch.manual_seed(0)
+    net = TransformNet(replace(MULTISTYLE, widths=(3, 4, 5), blocks=1, styles=2)).eval()
+    for name, parameter in net.named_parameters():
+        if name.endswith("scales"):
+            torch.nn.init.normal_(parameter, mean=1.0)
+    record = Record(
+        model="johnson", variant="multistyle", domain="style", config=asdict(net.config),
+        labels=["calm", "wild"], preprocessing={}, licence="Apache-2.0", recipe={"steps": 3},
+        data="generated", date="2025-01-02", hardware="a test", scores={"loss": 1.0},
+    )  # fmt: skip
+    path = tmp_path_factory.mktemp("trained") / "net.safetensors"
+    return write(net, path, record=record), net
+
+
+@pytest.fixture(scope="module")
+def exported(trained: tuple[Path, TransformNet], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same network as a `.onnx` file."""
+    from deepcanon.cli import main
+
+    path = tmp_path_factory.mktemp("exported") / "net.onnx"
+    words = ["export", "johnson", "--weights", str(trained[0]), "-o", str(path), "--quiet"]
+    assert main(words) == 0
+    return path
+
+
+def test_what_is_known_of_the_weights_goes_along(
+    trained: tuple[Path, TransformNet], exported: Path
+) -> None:
+    assert read_record(exported) == read_record(trained[0])
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "torch"])
+def test_a_predictor_paints_with_it(
+    trained: tuple[Path, TransformNet], exported: Path, engine: str
+) -> None:
+    picture = photo(3, (37, 50))
+    painted = Stylizer("calm:0.25,wild:0.75", model=exported, engine=engine)(picture)
+    x = torch.from_numpy(picture).permute(2, 0, 1)[None] / 255
+    with torch.no_grad():
+        expected = trained[1](x, torch.tensor([[0.25, 0.75]]))[0].permute(1, 2, 0) * 255
+    assert np.abs(painted.pixels - expected.numpy()).max() < 1
+    assert expected.std() > 5, "there is something to compare"
+
+
+def test_openvino_paints_with_it(exported: Path, trained: tuple[Path, TransformNet]) -> None:
+    pytest.importorskip("openvino")
+    feeds = {"picture": photo(3, (37, 50))[None], "weights": np.float32([[1, 0]])}
+    found = [
+        open_session(exported, engine=engine).run(feeds)["stylized"].astype(int)
+        for engine in ("openvino", "onnxruntime")
+    ]
+    # bf16, where the processor has it, has 8 bits: a few grey levels, never another picture
+    assert np.abs(found[0] - found[1]).mean() < 2
+
+
+def test_batches(exported: Path) -> None:
+    session = open_session(exported, engine="onnxruntime")
+    pictures = np.stack([photo(seed, (24, 32)) for seed in range(3)])
+    weights = np.float32([[1, 0], [0, 1], [0.5, 0.5]])
+    together = session.run({"picture": pictures, "weights": weights})["stylized"]
+    for i in range(3):
+        alone = session.run({"picture": pictures[i : i + 1], "weights": weights[i : i + 1]})
+        assert np.abs(together[i].astype(int) - alone["stylized"][0]).max() <= 1
+
+
+def test_an_exported_file_is_weights_too(run: Run, exported: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again.onnx"
+    ran = run("export", "johnson", "--weights", exported, "-o", again, "--json")
+    said = ran.json
+    assert (ran.code, ran.err) == (0, "")
+    assert said["variant"] == "multistyle" and said["output"] == str(again)
+    assert said["inputs"] == ["picture", "weights"] and said["outputs"] == ["stylized"]
+    assert {"picture": [1, 16, 16, 3], "weights": [1, 2]} in said["checked"]
+    assert said["bytes"] == again.stat().st_size
+    assert again.read_bytes() == exported.read_bytes()
+
+
+# --- bad input ------------------------------------------------------------------------------------
+
+
+def test_words_that_do_not_fit(
+    run: Run, trained: tuple[Path, TransformNet], tmp_path: Path
+) -> None:
+    out = tmp_path / "net.onnx"
+    assert "did you mean johnson" in refused(run("export", "jonson", "-o", out), "'jonson'")
+    assert "-o FILE.onnx" in refused(run("export", "johnson", "-o", "net.pt"), "not named .onnx")
+    refused(run("export", "johnson"), "missing option '-o' / '--output'")
+    hint = refused(run("export", "johnson", "--variant", "big", "-o", out), "no variant 'big'")
+    assert "multistyle" in hint
+    assert not out.exists()
+
+
+def test_weights_of_something_else(
+    run: Run, trained: tuple[Path, TransformNet], tmp_path: Path
+) -> None:
+    out = tmp_path / "net.onnx"
+    hint = refused(
+        run("export", "vgg11", "--weights", trained[0], "-o", out),
+        f"{trained[0]} holds johnson multistyle, not vgg11",
+    )
+    assert hint == f"hint: deepcanon export johnson --weights {trained[0]} -o {out}"
+    words = ("export", "johnson", "--variant", "modern", "--weights", trained[0], "-o", out)
+    refused(run(*words), "holds johnson multistyle, not johnson modern")
+    refused(run("export", "johnson", "--weights", "no.pth", "-o", out), "no.pth does not exist")
+    (tmp_path / "bad.onnx").write_bytes(b"")
+    refused(run("export", "johnson", "--weights", tmp_path / "bad.onnx", "-o", out), "empty")
+    assert not out.exists()
+
+
+def test_without_torch(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    hint = refused(run("export", "johnson", "-o", tmp_path / "net.onnx"), "johnson")
+    assert "deepcanon[train]" in hint
+
+
+def test_importing_the_command_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, deepcanon.cli.export\n"
+        "print(sorted({'torch', 'numpy', 'onnx', 'onnxruntime', 'PIL'} & set(sys.modules)))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "[]\n"
