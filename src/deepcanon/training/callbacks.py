@@ -41,7 +41,7 @@ class RandomState(pl.Callback):
         """The generators of Python, numpy and torch."""
         numpy: dict[str, Any] = np.random.get_state(legacy=False)
         inner = numpy["state"]
-        state: dict[str, Any] = {
+        return {
             "python": random.getstate(),
             "numpy": (
                 numpy["bit_generator"],
@@ -52,9 +52,6 @@ class RandomState(pl.Callback):
             ),
             "torch": torch.get_rng_state(),
         }
-        if torch.cuda.is_available():
-            state["cuda"] = torch.cuda.get_rng_state_all()
-        return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Keep the state for the first step."""
@@ -72,8 +69,6 @@ class RandomState(pl.Callback):
         kind, keys, place, has_gauss, normal = state["numpy"]
         np.random.set_state((kind, keys.numpy(), place, has_gauss, normal))
         torch.set_rng_state(state["torch"])
-        if torch.cuda.is_available() and "cuda" in state:
-            torch.cuda.set_rng_state_all(state["cuda"])
 
 
 class StopGently(pl.Callback):

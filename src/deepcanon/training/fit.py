@@ -180,7 +180,6 @@ def fit(
             data,  # type: ignore[arg-type]  # a Counted has no length, by design
             batch_size=run.batch,
             sampler=_Onwards(first * run.batch, run.steps * run.batch),
-            generator=torch.Generator(),  # or the loader would draw its seed from the global one
         )
         try:
             with stop.listening():

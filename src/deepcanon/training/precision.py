@@ -22,9 +22,7 @@ def resolve(precision: str) -> str:
 
 
 def has_bfloat16() -> bool:
-    """Whether bfloat16 is native here, and not an emulation that is slower than float32."""
-    if torch.cuda.is_available():
-        return bool(torch.cuda.is_bf16_supported())
+    """Whether the processor has bfloat16, and not an emulation that is slower than float32."""
     # Asked by name: torch has no public question for it, and an older one lacks some of these.
     names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     if any(ask() for name in names if (ask := getattr(torch.cpu, name, None)) is not None):

@@ -105,7 +105,6 @@ def test_native_bfloat16(
     def say(what: Any, name: str, answer: Any) -> None:
         monkeypatch.setattr(what, name, lambda: answer, raising=False)
 
-    say(torch.cuda, "is_available", False)
     say(torch.backends.cpu, "get_cpu_capability", cpu)
     say(torch.cpu, "_is_avx512_bf16_supported", avx512_bf16)
     say(torch.cpu, "_is_amx_tile_supported", amx)
