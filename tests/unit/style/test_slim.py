@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from deepcanon.core.errors import BadInput
+from deepcanon.nn.layer_table import layer_table
 from deepcanon.style.features import load_features
 from deepcanon.style.slim import TAPS, TEACHER_CHANNELS, Config, SlimVGG
 
@@ -19,7 +20,7 @@ def test_a_quarter_of_the_channels_at_every_tap() -> None:
 
 
 def test_parameters() -> None:
-    # 3x3 convolutions of VGG16 to conv5_1, widths / 4 (weights and biases): 626,496 - and ten
+    # 3x3 convolutions of VGG16 to conv5_1, widths / 4 (weights and biases): 625,616 - and ten
     # heads w * w + w: 2 * 272 + 2 * 1,056 + 2 * 4,160 + 4 * 16,512 = 77,024 - hence the sum.
     convolutions = sum(
         into * out * 9 + out
@@ -30,6 +31,13 @@ def test_parameters() -> None:
     )
     heads = 2 * 272 + 2 * 1_056 + 2 * 4_160 + 4 * 16_512
     assert sum(weight.numel() for weight in SlimVGG(Config()).parameters()) == convolutions + heads
+
+
+def test_it_can_be_described() -> None:
+    table = layer_table(SlimVGG(Config()), input_size=(3, 32, 32))
+    assert table.parameters == 702_640
+    heads = [layer.name for layer in table.layers if layer.name.startswith("heads.")]
+    assert len(heads) == len(TAPS)
 
 
 def test_scale_turns_answers_into_the_teachers_units() -> None:
