@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -19,6 +20,14 @@ from deepcanon.core.errors import BadInput
 KEEP_BYTES = 2_000_000_000
 
 
+class Pictures(Protocol):
+    """Decoded pictures by their places."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> UInt8[np.ndarray, "h w 3"]: ...
+
+
 class Photos:
     """Photographs of a folder, decoded and checked once, their shorter side at least ``side``."""
 
@@ -28,21 +37,39 @@ class Photos:
         self.skipped: list[tuple[Path, str]] = []
         self._kept: dict[Path, np.ndarray] = {}
         self._bytes = 0
-        for path in images.find([folder]):
+        found = [Path(path) for path in images.find([folder])]
+        for path in found:
             try:
-                self._read(Path(path))
+                self._read(path)
             except BadInput as error:
-                self.skipped.append((Path(path), error.message))
+                self.skipped.append((path, error.message))
             else:
-                self.paths.append(Path(path))
+                self.paths.append(path)
         if not self.paths:
             raise BadInput(
                 f"{folder} has no picture that can be read",
                 hint=f"{len(self.skipped)} were skipped; name a folder of photographs",
             )
+        # Of all that were found, so that one bad photograph more or less changes nothing.
+        self._left_out = set(left_out(found))
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    def split(self) -> tuple[list[int], list[int]]:
+        """The places of the photographs to train on, and of those that are left out.
+
+        Raises BadInput when none is to be trained on. In a folder of fewer than five photographs
+        mostly none is left out.
+        """
+        places = range(len(self))
+        trained = [place for place in places if self.paths[place] not in self._left_out]
+        if not trained:
+            raise BadInput(
+                f"training leaves out every photograph of {self.paths[0].parent}",
+                hint="1 in 47 is left out, by its name: add more photographs",
+            )
+        return trained, [place for place in places if self.paths[place] in self._left_out]
 
     def __getitem__(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
         return self._read(self.paths[index])
@@ -64,6 +91,20 @@ class Photos:
             print(f"{len(self.skipped)} skipped, {len(self)} left", file=sys.stderr)
 
 
+class Picked:
+    """Pictures of one or more folders in an order of their own, decoded when they are asked for."""
+
+    def __init__(self, picks: Iterable[tuple[Pictures, int]]) -> None:
+        self.picks = list(picks)
+
+    def __len__(self) -> int:
+        return len(self.picks)
+
+    def __getitem__(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
+        pictures, place = self.picks[index]
+        return pictures[place]
+
+
 class Crops:
     """Square crops without end; crop ``index`` depends on the seed and on ``index`` alone.
 
@@ -71,9 +112,7 @@ class Crops:
     shorter side between ``least`` and 1 and is mirrored half of the time.
     """
 
-    def __init__(
-        self, photos: Sequence[np.ndarray] | Photos, *, side: int, seed: int, least: float = 0.6
-    ) -> None:
+    def __init__(self, photos: Pictures, *, side: int, seed: int, least: float = 0.6) -> None:
         self.photos, self.side, self.seed, self.least = photos, side, seed, least
 
     def __getitem__(self, index: int) -> Float[Tensor, "3 side side"]:
@@ -105,4 +144,20 @@ def load_picture(path: str | Path, *, short_side: int) -> Float[Tensor, "1 3 h w
 
 def held_out(path: Path, *, one_in: int = 47) -> bool:
     """Whether a photograph stays out of training; decided by its name, so for good."""
-    return int.from_bytes(hashlib.sha256(path.name.encode()).digest()[:4], "big") % one_in == 0
+    return _rank(path) % one_in == 0
+
+
+def left_out(paths: Sequence[Path]) -> list[Path]:
+    """The photographs of a folder that stay out of training, in the order of ``paths``.
+
+    Those that are `held_out`. In a small folder these are too few to judge by: then as many more,
+    again chosen by their names, as make it one in five, and no more than four.
+    """
+    least = min(4, len(paths) // 5)
+    ranked = sorted(paths, key=lambda path: (not held_out(path), _rank(path), path.name))
+    chosen = {path for place, path in enumerate(ranked) if place < least or held_out(path)}
+    return [path for path in paths if path in chosen]
+
+
+def _rank(path: Path) -> int:
+    return int.from_bytes(hashlib.sha256(path.name.encode()).digest()[:4], "big")

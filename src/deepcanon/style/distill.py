@@ -19,19 +19,20 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from jaxtyping import Float
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler
+from torch.optim.lr_scheduler import LambdaLR
 
 from deepcanon.core.record import Record
 from deepcanon.nn.weights import write
-from deepcanon.style.data import Crops, Photos
+from deepcanon.style.data import Crops, Photos, Picked
 from deepcanon.style.features import FeatureNet, load_features
 from deepcanon.style.losses import gram
 from deepcanon.style.recipes import SlimRecipe
 from deepcanon.style.slim import Config, SlimVGG
 from deepcanon.training import provenance, schedules
-from deepcanon.training.fit import Run, fit
+from deepcanon.training.fit import Run, fit, scores
 
 
 def principal_components(
@@ -41,8 +42,8 @@ def principal_components(
     found: dict[str, tuple[Tensor, Tensor]] = {}
     with torch.no_grad():
         sums = {tap: torch.zeros(()) for tap in config.taps}
-        for picture in pictures.split(1):
-            for tap, activation in teacher(picture, config.taps).items():
+        for picture in pictures:
+            for tap, activation in teacher(picture[None], config.taps).items():
                 sums[tap] = sums[tap] + gram(activation)[0].double() / activation[0, 0].numel()
     for tap, total in sums.items():
         energy, vectors = torch.linalg.eigh(total / len(pictures))
@@ -97,12 +98,15 @@ class Distillation(pl.LightningModule):
         self.log_dict({"features": features / len(taps), "grams": grams / len(taps)})
         return (features + self.recipe.gram_weight * grams) / len(taps)
 
-    def configure_optimizers(self) -> tuple[list[torch.optim.Optimizer], list[dict[str, object]]]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Adam, a short rise, then half a cosine down to nothing."""
         optimizer = torch.optim.Adam(self.student.parameters(), lr=self.recipe.learning_rate)
-        shape = schedules.cosine(steps=self.recipe.steps, rise=100)
-        scheduler: LRScheduler = LambdaLR(optimizer, shape)
-        return [optimizer], [{"scheduler": scheduler, "interval": "step"}]
+        shape = schedules.cosine(steps=self.recipe.steps, rise=self.recipe.rise)
+        scheduler = LambdaLR(optimizer, shape)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
 
 
 def feature_error(
@@ -148,27 +152,25 @@ def train(recipe: SlimRecipe, *, folder: Path, resume: bool, quiet: bool) -> Pat
     photos.warn()
     paintings = Photos(recipe.paintings, side=2 * recipe.side)
     paintings.warn()
-    crops = Crops(
-        [*photos, *_repeated(paintings, len(photos) // 4)], side=recipe.side, seed=recipe.seed
-    )
+    trained_on, kept_out = photos.split()
+    beside = [place % len(paintings) for place in range(len(trained_on) // 4)]
+    picks = Picked([*((photos, i) for i in trained_on), *((paintings, i) for i in beside)])
+    crops = Crops(picks, side=recipe.side, seed=recipe.seed)
     teacher = load_features(recipe.teacher)
     config = Config()
-    sample = torch.stack([crops[len(crops.photos) * 1000 + i] for i in range(48)])
+    sample = torch.stack([crops[len(picks) * 1000 + i] for i in range(48)])
     components = principal_components(teacher, sample, config=config)
     pl.seed_everything(recipe.seed, verbose=False)
     student = SlimVGG(config).to(memory_format=torch.channels_last)
     task = Distillation(student, teacher=teacher, components=components, recipe=recipe)
     content = provenance.as_dict(recipe)
-    run = Run(
-        folder=folder,
-        steps=recipe.steps,
-        batch=recipe.batch,
-        seed=recipe.seed,
-        precision=recipe.precision,
-        checkpoint_every=recipe.checkpoint_every,
-        quiet=quiet,
-    )
-    if not fit(task, crops, run=run, recipe=content, resume=resume):
+    inputs = {
+        "photos": provenance.sha256_of_listing(photos.paths),
+        "paintings": provenance.sha256_of_listing(paintings.paths),
+        **provenance.sha256_of_weights(recipe.teacher, called="teacher"),
+    }
+    run = Run.of(recipe, folder=folder, quiet=quiet)
+    if not fit(task, crops, run=run, recipe=content, inputs=inputs, resume=resume):
         return None
     record = Record(
         model="slim_vgg",
@@ -178,15 +180,11 @@ def train(recipe: SlimRecipe, *, folder: Path, resume: bool, quiet: bool) -> Pat
         labels=list(config.taps),
         preprocessing={},
         licence="Apache-2.0",
-        recipe=content,
-        data=f"{len(photos)} photographs, {len(paintings)} paintings",
+        recipe={**content, "sha256": inputs},
+        data=f"{len(trained_on)} photographs, {len(kept_out)} kept out, {len(paintings)} paintings",
         date=provenance.today(),
         hardware=provenance.hardware(),
-        scores={name: float(value) for name, value in task.trainer.callback_metrics.items()},
+        scores=scores(task),
         notes="student of a VGG16; activations in the teacher's principal components",
     )
     return write(student, folder / "slim-vgg.safetensors", record=record)
-
-
-def _repeated(pictures: Photos, count: int) -> list[np.ndarray]:
-    return [pictures[i % len(pictures)] for i in range(count)]

@@ -33,11 +33,11 @@ from deepcanon.core.errors import BadInput
 from deepcanon.core.picture import Pixels
 from deepcanon.core.record import Record, read_record
 from deepcanon.style import repaint
-from deepcanon.style.data import held_out, load_picture
+from deepcanon.style.data import left_out, load_picture
 from deepcanon.style.features import FeatureNet
 from deepcanon.style.predict import Stylizer
 from deepcanon.style.scores import Score
-from deepcanon.style.task import Objective, PerceptualLoss
+from deepcanon.style.task import PerceptualLoss, Weighting
 
 __all__ = [
     "Comparison",
@@ -69,7 +69,7 @@ class Photo(NamedTuple):
 class Training:
     """What a record says of how its network was trained: the objective and the paintings."""
 
-    objective: Objective
+    weighting: Weighting
     paintings: Mapping[str, str]  # style -> file
     painting_side: int  # shorter side of the paintings, pixels
 
@@ -86,7 +86,7 @@ class Training:
             known = {style: str(paintings[style]) for style in record.labels if style in paintings}
             if not known:
                 raise KeyError("styles")
-            objective = Objective(
+            weighting = Weighting(
                 content_tap=str(recipe["content_tap"]),
                 style_taps={tap: float(share) for tap, share in recipe["style_taps"].items()},
                 content_weight=float(recipe["content_weight"]),
@@ -104,7 +104,7 @@ class Training:
                 f"the recipe of {record.model} {record.variant} cannot be read: {wrong}",
                 hint="evaluate a network that deepcanon train made: its record holds the recipe",
             ) from wrong
-        return cls(objective=objective, paintings=known, painting_side=side)
+        return cls(weighting=weighting, paintings=known, painting_side=side)
 
 
 def square(pixels: Pixels, *, side: int) -> Pixels:
@@ -117,18 +117,18 @@ def square(pixels: Pixels, *, side: int) -> Pixels:
 def photographs(source: str | Path, *, count: int, side: int) -> list[Photo]:
     """Up to `count` photographs, cut to side x side.
 
-    Of a folder, those that training leaves out (`style.data.held_out`); of a file or a glob, the
+    Of a folder, those that training leaves out (`style.data.left_out`); of a file or a glob, the
     first ones. Raises BadInput when there are none, or when one cannot be read.
     """
     if count < 1 or side < 1:
         raise BadInput(f"{count} photographs of {side} pixels", hint="ask for 1 or more of each")
     found = [Path(place) for place in images.find([source])]
     if Path(source).is_dir():
-        found = [path for path in found if held_out(path)]
+        found = left_out(found)
         if not found:
             raise BadInput(
-                f"{source} has no photograph that training leaves out (1 in 47, by its name)",
-                hint=f"if none of them was trained on, say so with a glob: '{source}/*'",
+                f"{source} has no photograph that training leaves out",
+                hint=f"take more of them; if none was trained on, say so: '{source}/*'",
             )
     return [Photo(path.name, square(images.load(path).pixels, side=side)) for path in found[:count]]
 
@@ -181,8 +181,8 @@ class Comparison:
             "sha256": hashlib.sha256(self.path.read_bytes()).hexdigest(),
             "features": "+".join(Path(part).name for part in features.split("+")),
             "objective": {
-                **self.training.objective._asdict(),
-                "style_taps": dict(self.training.objective.style_taps),
+                **self.training.weighting._asdict(),
+                "style_taps": dict(self.training.weighting.style_taps),
             },
             "painting_side": self.training.painting_side,
             "photos": [photo.name for photo in self.photos],
@@ -201,7 +201,7 @@ class Comparison:
         painting = load_picture(self.painting(style), short_side=self.training.painting_side)
         stylizer = self._stylizer(style)
         with self._precision():
-            loss = PerceptualLoss(self.features, [painting], objective=self.training.objective)
+            loss = PerceptualLoss(self.features, [painting], weighting=self.training.weighting)
         starts = [repaint.to_tensor(photo.pixels) for photo in self.photos]
         objectives = [self._objective(loss, start) for start in starts]
         painted = []

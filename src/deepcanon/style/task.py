@@ -7,9 +7,13 @@ VGG (Johnson et al. 2016, §3.2; N, G as in `deepcanon.style.losses.mean_gram`):
     style    sum_l w_l |G_l(y) - G_l(s)|^2 / |G_l(s)|^2      at `style_taps`, sum_l w_l = 1
     total    content_weight * content + style_weight * style + tv_weight * mean squared step
 
-*What differs from the paper*: content and style are relative to the size of their targets, so that
-one set of weights serves paintings whose Gram matrices differ a hundredfold; and the judge looks
-through a `window` that moves a little each step.
+*What differs from the paper*, with every recipe: content and style are relative to the size of
+their targets, so that one set of weights serves paintings whose Gram matrices differ a hundredfold
+(the paper's lambdas therefore mean nothing here); total variation is a mean, not a sum; photographs
+are square crops of 0.6 to 1 of the shorter side, mirrored half of the time, where the paper scales
+whole ones to 256 x 256. With all but `johnson-paper`: unequal weights of the style taps; a rate
+that rises and then falls by half a cosine; what ships is a moving average of the weights; the judge
+looks through a `window` that moves a little each step.
 """
 
 from __future__ import annotations
@@ -23,21 +27,18 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from jaxtyping import Float
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
 from deepcanon.style.features import FeatureNet
 from deepcanon.style.johnson import Norm, TransformNet
 from deepcanon.style.losses import mean_gram, total_variation
+from deepcanon.style.recipes import TransformRecipe
 from deepcanon.training import schedules
 
-# A style's own vectors learn from one picture in seven, the shared weights from all.
-VECTORS_LEARN_FASTER = 5.0
 
-JUDGED_LESS = 8  # pixels a side, see `window`
-
-
-class Objective(NamedTuple):
+class Weighting(NamedTuple):
     """Where activations are compared, and how much each part counts."""
 
     content_tap: str
@@ -47,7 +48,7 @@ class Objective(NamedTuple):
     tv_weight: float
 
 
-class Terms(NamedTuple):
+class Judgement(NamedTuple):
     """The objective of each picture, [b], and its parts before their weights."""
 
     total: Float[Tensor, " b"]
@@ -64,30 +65,31 @@ class PerceptualLoss:
         features: FeatureNet,
         paintings: Sequence[Float[Tensor, "1 3 h w"]],
         *,
-        objective: Objective,
+        weighting: Weighting,
     ) -> None:
         self.features = features
-        self.objective = objective
+        self.weighting = weighting
         with torch.no_grad():
-            found = [features(painting, objective.style_taps) for painting in paintings]
+            found = [features(painting, weighting.style_taps) for painting in paintings]
             self.grams = {
                 tap: torch.cat([mean_gram(one[tap]) for one in found])
-                for tap in objective.style_taps
+                for tap in weighting.style_taps
             }
 
     def content(self, photos: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c h2 w2"]:
         """What the painted picture must keep of the photographs."""
+        tap = self.weighting.content_tap
         with torch.no_grad():
-            return self.features(photos, [self.objective.content_tap])[self.objective.content_tap]
+            return self.features(photos, [tap])[tap]
 
     def __call__(
         self,
         painted: Float[Tensor, "b 3 h w"],
         content: Float[Tensor, "b c h2 w2"],
         styles: Float[Tensor, "b styles"],
-    ) -> Terms:
+    ) -> Judgement:
         """Judge painted pictures; ``styles`` has one row a picture, its share of each painting."""
-        want = self.objective
+        want = self.weighting
         found = self.features(painted, {*want.style_taps, want.content_tap})
         kept = found[want.content_tap].float()
         content = content.float()
@@ -99,44 +101,32 @@ class PerceptualLoss:
             style = style + weight * error / target.square().flatten(1).sum(1)
         tv = total_variation(painted.float()) / painted[0].numel()
         total = want.content_weight * lost + want.style_weight * style + want.tv_weight * tv
-        return Terms(total, lost, style, tv)
+        return Judgement(total, lost, style, tv)
 
 
-def window(size: Sequence[int], *, seed: list[int]) -> tuple[EllipsisType, slice, slice]:
-    """Where the judge looks: all but 8 rows and 8 columns, which ones is drawn anew each step.
+def window(
+    size: Sequence[int], *, margin: int, seed: list[int]
+) -> tuple[EllipsisType, slice, slice]:
+    """Where the judge looks: all but ``margin`` rows and columns, drawn anew each step.
 
     A judge that always looks at the same places is blind for what falls between its pools, and a
     network finds that out: it paints a lattice. No paper has this; VGG's pools repeat every 8
-    pixels at relu4, hence the 8.
+    pixels at relu4, hence a margin of 8.
     """
-    top, left = np.random.default_rng(seed).integers(JUDGED_LESS + 1, size=2).tolist()
-    height, width = (side - JUDGED_LESS for side in size)
+    top, left = np.random.default_rng(seed).integers(margin + 1, size=2).tolist()
+    height, width = (side - margin for side in size)
     return ..., slice(top, top + height), slice(left, left + width)
 
 
 class Repainting(pl.LightningModule):
     """Trains a transform network; keeps a moving average of its weights, which is what ships."""
 
-    def __init__(
-        self,
-        net: TransformNet,
-        *,
-        loss: PerceptualLoss,
-        steps: int,
-        learning_rate: float,
-        average: float = 0.998,
-        seed: int = 0,
-    ) -> None:
+    def __init__(self, net: TransformNet, *, loss: PerceptualLoss, recipe: TransformRecipe) -> None:
         super().__init__()
         self.net = net
         self.averaged = copy.deepcopy(net).requires_grad_(False)
+        self.recipe = recipe
         self._loss = [loss]  # in a list: it is no part of what is trained or saved
-        self.steps, self.learning_rate, self.average, self.seed = (
-            steps,
-            learning_rate,
-            average,
-            seed,
-        )
 
     def styles(self, count: int) -> Float[Tensor, "b styles"]:
         """One style a picture; as many pictures as there are styles show each of them once."""
@@ -145,7 +135,8 @@ class Repainting(pl.LightningModule):
         chosen = []
         for index in range(first, first + count):
             round_, place = divmod(index, total)
-            chosen.append(np.random.default_rng([self.seed, 3, round_]).permutation(total)[place])
+            order = np.random.default_rng([self.recipe.seed, 3, round_]).permutation(total)
+            chosen.append(order[place])
         return torch.eye(total)[torch.tensor(np.array(chosen))]
 
     def training_step(self, photos: Float[Tensor, "b 3 h w"], step: int) -> Tensor:
@@ -155,14 +146,15 @@ class Repainting(pl.LightningModule):
         styles = self.styles(len(photos))
         given = styles if self.net.config.norm is Norm.CONDITIONAL else None
         painted = self.net(photos, given).float()
-        seen = window(photos.shape[-2:], seed=[self.seed, 4, self.global_step])
+        draw = [self.recipe.seed, 4, self.global_step]
+        seen = window(photos.shape[-2:], margin=self.recipe.window, seed=draw)
         terms = loss(painted[seen], loss.content(photos[seen]), styles)
         self.log_dict({name: value.mean() for name, value in terms._asdict().items()})
         return terms.total.mean()
 
     def on_train_batch_end(self, *_: object) -> None:
         """Move the average: ``a <- d a + (1 - d) w``, with a smaller d in the first steps."""
-        decay = min(self.average, (1 + self.global_step) / (10 + self.global_step))
+        decay = min(self.recipe.average, (1 + self.global_step) / (10 + self.global_step))
         with torch.no_grad():
             for kept, new in zip(
                 self.averaged.state_dict().values(), self.net.state_dict().values(), strict=True
@@ -172,16 +164,26 @@ class Repainting(pl.LightningModule):
                 else:
                     kept.copy_(new)
 
-    def configure_optimizers(self) -> tuple[list[torch.optim.Optimizer], list[dict[str, object]]]:
-        """Adam (Johnson et al., §4.1), a short rise, then half a cosine down to nothing."""
-        vectors, shared = [], []
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """Adam (Johnson et al., §4.1), a short rise, then as the recipe's ``schedule`` says."""
+        recipe = self.recipe
+        vectors: list[Tensor] = []
+        shared: list[Tensor] = []
         for name, weight in self.net.named_parameters():
             if weight.requires_grad:
                 (vectors if name.endswith((".scales", ".shifts")) else shared).append(weight)
         groups = [
-            {"params": shared, "lr": self.learning_rate},
-            {"params": vectors, "lr": self.learning_rate * VECTORS_LEARN_FASTER},
+            {"params": shared, "lr": recipe.learning_rate},
+            {"params": vectors, "lr": recipe.learning_rate * recipe.vectors_faster},
         ]
         optimizer = torch.optim.Adam([group for group in groups if group["params"]])
-        shape = schedules.cosine(steps=self.steps, rise=min(100, self.steps // 10))
-        return [optimizer], [{"scheduler": LambdaLR(optimizer, shape), "interval": "step"}]
+        rise = min(recipe.rise, recipe.steps // 10)
+        if recipe.schedule == "constant":
+            shape = schedules.constant(rise=rise)
+        else:
+            shape = schedules.cosine(steps=recipe.steps, rise=rise)
+        scheduler = LambdaLR(optimizer, shape)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }

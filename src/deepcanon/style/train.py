@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import pytorch_lightning as pl
 import torch
@@ -15,18 +16,24 @@ from deepcanon.core import images
 from deepcanon.core.assets import shipped
 from deepcanon.core.errors import BadInput
 from deepcanon.core.record import Record, read_record
-from deepcanon.engine.export import weights_of
 from deepcanon.style import johnson
-from deepcanon.style.data import Crops, Photos, held_out, load_picture
+from deepcanon.style.data import Crops, Photos, Picked, load_picture
 from deepcanon.style.export import export_transform_net
 from deepcanon.style.features import load_features
 from deepcanon.style.norms import ConditionalInstanceNorm
-from deepcanon.style.recipes import JohnsonRecipe, NewStyleRecipe
-from deepcanon.style.task import Objective, PerceptualLoss, Repainting
+from deepcanon.style.recipes import JohnsonRecipe, NewStyleRecipe, TransformRecipe
+from deepcanon.style.task import PerceptualLoss, Repainting, Weighting
 from deepcanon.training import provenance
-from deepcanon.training.fit import Run, fit
+from deepcanon.training.fit import Run, fit, scores
 
-PREVIEWS = 4  # photographs, none of them trained on
+PREVIEWS = 4  # photographs
+
+
+class _Fitted(NamedTuple):
+    """The averaged network, and the record of its training."""
+
+    net: johnson.TransformNet
+    record: Record
 
 
 def train(recipe: JohnsonRecipe, *, folder: Path, resume: bool, quiet: bool) -> Path | None:
@@ -49,14 +56,17 @@ def train(recipe: JohnsonRecipe, *, folder: Path, resume: bool, quiet: bool) -> 
         )
     pl.seed_everything(recipe.seed, verbose=False)
     net = johnson.TransformNet(config)
-    if recipe.start:
-        net.load_state_dict(_read(recipe.start, like=net))
-    paintings = [
-        load_picture(Path(recipe.paintings) / file, short_side=recipe.painting_side)
-        for file in recipe.styles.values()
-    ]
-    labels = list(recipe.styles)
-    return _fit(net, recipe, paintings, labels, folder=folder, resume=resume, quiet=quiet)
+    start = Path(recipe.start) if recipe.start else None
+    if start is not None:
+        johnson.load(net, start)
+    paintings = {style: Path(recipe.paintings) / file for style, file in recipe.styles.items()}
+    fitted = _fit(net, recipe, paintings, start=start, folder=folder, resume=resume, quiet=quiet)
+    if fitted is None:
+        return None
+    record = dataclasses.replace(fitted.record, variant=recipe.variant)
+    return export_transform_net(
+        fitted.net, folder / f"johnson-{recipe.variant}.onnx", record=record
+    )
 
 
 def train_new_style(
@@ -78,121 +88,118 @@ def train_new_style(
         raise BadInput(
             f"{start.name} already has a style {name}", hint="choose another: --set name=..."
         )
-    painting = load_picture(recipe.painting, short_side=recipe.painting_side)
+    old = johnson.TransformNet(dataclasses.replace(johnson.MULTISTYLE, styles=len(before.labels)))
+    johnson.load(old, start)
     # Training sees one style only: the new one, which starts at the mean of the others.
     net = johnson.TransformNet(dataclasses.replace(johnson.MULTISTYLE, styles=1))
-    old = _read(start, like=net)
-    vectors = [key for key, _ in net.named_parameters() if _is_vector(key)]
+    vectors = [key for key, _ in net.named_parameters() if key.endswith((".scales", ".shifts"))]
     net.load_state_dict(
         {
             key: value.mean(0, keepdim=True) if key in vectors else value
-            for key, value in old.items()
+            for key, value in old.state_dict().items()
         }
     )
     for key, weight in net.named_parameters():
         weight.requires_grad_(key in vectors)
-    fitted = _fit(net, recipe, [painting], [name], folder=folder, resume=resume, quiet=quiet)
+    paintings = {name: Path(recipe.painting)}
+    fitted = _fit(net, recipe, paintings, start=start, folder=folder, resume=resume, quiet=quiet)
     if fitted is None:
         return None
-    learned = _read(fitted, like=net)
+    learned = fitted.net.state_dict()
     labels = [*before.labels, name]
     whole = johnson.TransformNet(dataclasses.replace(johnson.MULTISTYLE, styles=len(labels)))
     whole.load_state_dict(
         {
             key: torch.cat([value, learned[key]]) if key in vectors else value
-            for key, value in old.items()
+            for key, value in old.state_dict().items()
         }
     )
     record = dataclasses.replace(
-        read_record(fitted),
+        fitted.record,
         labels=labels,
         config={"styles": len(labels)},
         notes=f"{name} was added to {', '.join(before.labels)}",
     )
-    return export_transform_net(whole, fitted, record=record)
-
-
-def _read(path: str | Path, *, like: johnson.TransformNet) -> dict[str, Tensor]:
-    """The weights of an exported transform network; the file holds constants besides."""
-    found = weights_of(path)
-    return {key: found[key] for key in like.state_dict()}
-
-
-def _is_vector(key: str) -> bool:
-    return key.endswith((".scales", ".shifts"))
+    return export_transform_net(whole, folder / "new-style.onnx", record=record)
 
 
 def _fit(
     net: johnson.TransformNet,
-    recipe: JohnsonRecipe | NewStyleRecipe,
-    paintings: Sequence[Float[Tensor, "1 3 h w"]],
-    labels: list[str],
+    recipe: TransformRecipe,
+    paintings: dict[str, Path],
     *,
+    start: Path | None,
     folder: Path,
     resume: bool,
     quiet: bool,
-) -> Path | None:
+) -> _Fitted | None:
+    targets = [load_picture(path, short_side=recipe.painting_side) for path in paintings.values()]
     photos = Photos(recipe.photos, side=recipe.side + recipe.side // 3)
     photos.warn()
-    trained_on = [i for i, path in enumerate(photos.paths) if not held_out(path)]
-    previewed = [i for i in range(len(photos)) if i not in set(trained_on)] or trained_on
-    objective = Objective(
+    trained_on, kept_out = photos.split()
+    weighting = Weighting(
         recipe.content_tap,
         recipe.style_taps,
         recipe.content_weight,
         recipe.style_weight,
         recipe.tv_weight,
     )
-    loss = PerceptualLoss(load_features(recipe.features), paintings, objective=objective)
-    task = Repainting(
-        net.to(memory_format=torch.channels_last),
-        loss=loss,
-        steps=recipe.steps,
-        learning_rate=recipe.learning_rate,
-        seed=recipe.seed,
+    loss = PerceptualLoss(load_features(recipe.features), targets, weighting=weighting)
+    task = Repainting(net.to(memory_format=torch.channels_last), loss=loss, recipe=recipe)
+    crops = Crops(
+        Picked((photos, place) for place in trained_on), side=recipe.side, seed=recipe.seed
     )
-    run = Run(
-        folder=folder,
-        steps=recipe.steps,
-        batch=recipe.batch,
-        seed=recipe.seed,
-        precision=recipe.precision,
-        checkpoint_every=recipe.checkpoint_every,
-        quiet=quiet,
-    )
-    crops = Crops([photos[i] for i in trained_on], side=recipe.side, seed=recipe.seed)
-    shown = Crops([photos[i] for i in previewed], side=recipe.side, seed=recipe.seed, least=1)
-    preview = Preview(
-        torch.stack([shown[i] for i in range(min(PREVIEWS, len(previewed)))]),
+    previews = PreviewGrid(
+        _previewed(photos, kept_out or trained_on, recipe),
         folder=folder / "previews",
         every=recipe.preview_every,
     )
     content = provenance.as_dict(recipe)
-    if not fit(task, crops, run=run, recipe=content, resume=resume, callbacks=[preview]):
+    inputs = {
+        "photos": provenance.sha256_of_listing(photos.paths),
+        **{f"painting {style}": provenance.sha256_of(path) for style, path in paintings.items()},
+        **provenance.sha256_of_weights(recipe.features, called="features"),
+        **({} if start is None else {"start": provenance.sha256_of(start)}),
+    }
+    if not fit(
+        task,
+        crops,
+        run=Run.of(recipe, folder=folder, quiet=quiet),
+        recipe=content,
+        inputs=inputs,
+        resume=resume,
+        callbacks=[previews],
+    ):
         return None
     record = Record(
         model="johnson",
-        variant=getattr(recipe, "variant", "multistyle"),
+        variant="multistyle",
         domain="style",
         config={"styles": net.config.styles},
-        labels=labels,
+        labels=list(paintings),
         preprocessing={"picture": "uint8 [b, h, w, 3], RGB"},
         licence="Apache-2.0; the paintings are in the public domain",
-        recipe=content,
-        data=f"{len(trained_on)} photographs, {len(photos) - len(trained_on)} kept out",
+        recipe={**content, "sha256": inputs},
+        data=f"{len(trained_on)} photographs, {len(kept_out)} kept out",
         date=provenance.today(),
         hardware=provenance.hardware(),
-        scores={name: float(value) for name, value in task.trainer.callback_metrics.items()},
+        scores=scores(task),
     )
-    return export_transform_net(task.averaged, folder / f"{_file_name(recipe)}.onnx", record=record)
+    return _Fitted(task.averaged, record)
 
 
-def _file_name(recipe: JohnsonRecipe | NewStyleRecipe) -> str:
-    return f"johnson-{recipe.variant}" if isinstance(recipe, JohnsonRecipe) else "new-style"
+def _previewed(
+    photos: Photos, places: Sequence[int], recipe: TransformRecipe
+) -> Float[Tensor, "n 3 h w"]:
+    """Squares, as large as they can be, out of a few photographs."""
+    chosen = Picked((photos, place) for place in places)
+    crops = Crops(chosen, side=recipe.side, seed=recipe.seed, least=1)
+    return torch.stack([crops[i] for i in range(min(PREVIEWS, len(chosen)))])
 
 
-class Preview(pl.Callback):
-    """Paints a few photographs that are kept out: one row a photograph, one column a style."""
+class PreviewGrid(pl.Callback):
+    """Paints a few photographs, left out of training where the folder allows: one row a
+    photograph, one column a style."""
 
     def __init__(self, photos: Float[Tensor, "n 3 h w"], *, folder: Path, every: int) -> None:
         self.photos, self.folder, self.every = photos, folder, every

@@ -18,7 +18,7 @@ from deepcanon.core.standin import photo
 from deepcanon.style import evaluate, repaint
 from deepcanon.style.data import held_out, load_picture
 from deepcanon.style.evaluate import Comparison, Photo, Precision, Training, photographs, square
-from deepcanon.style.task import Objective, PerceptualLoss
+from deepcanon.style.task import PerceptualLoss, Weighting
 from tests import tiny_style
 from tests.tiny_features import TinyFeatures
 
@@ -38,7 +38,7 @@ RECIPE: dict[str, Any] = {
     "style_weight": 2.0,
     "tv_weight": 3.0,
 }
-OBJECTIVE = Objective("relu2_1", {"relu1_1": 0.75, "relu3_1": 0.25}, 1.0, 2.0, 3.0)
+WEIGHTING = Weighting("relu2_1", {"relu1_1": 0.75, "relu3_1": 0.25}, 1.0, 2.0, 3.0)
 
 
 def with_recipe(folder: Path, **changes: Any) -> Path:
@@ -83,7 +83,7 @@ def compared(model: Path, pictures: list[Photo], paintings: Path, **options: Any
 def judged(picture: np.ndarray, of: np.ndarray, painting: Path) -> tuple[float, ...]:
     """The objective of a picture painted from a photograph, by the training's own loss."""
     loss = PerceptualLoss(
-        TinyFeatures(), [load_picture(painting, short_side=40)], objective=OBJECTIVE
+        TinyFeatures(), [load_picture(painting, short_side=40)], weighting=WEIGHTING
     )
     with torch.no_grad():
         content = loss.content(repaint.to_tensor(of))
@@ -93,7 +93,7 @@ def judged(picture: np.ndarray, of: np.ndarray, painting: Path) -> tuple[float, 
 
 def test_the_recipe_says_the_objective() -> None:
     found = Training.of(tiny_style.record(recipe=RECIPE))
-    assert found.objective == OBJECTIVE
+    assert found.weighting == WEIGHTING
     assert found.painting_side == 40
     assert list(found.paintings.items()) == list(RECIPE["styles"].items())
 
@@ -211,7 +211,7 @@ def test_the_curve_is_that_of_lbfgs_on_the_same_objective(
     loss = PerceptualLoss(
         TinyFeatures(),
         [load_picture(paintings / "wave.png", short_side=40)],
-        objective=OBJECTIVE,
+        weighting=WEIGHTING,
     )
     content = loss.content(start)
     x = start.clone().requires_grad_(True)

@@ -14,7 +14,7 @@ from deepcanon.core import images
 from deepcanon.core.errors import BadInput
 from deepcanon.core.record import read_record
 from deepcanon.core.standin import painting, picture_folder
-from deepcanon.engine.export import weights_of
+from deepcanon.engine.export import read_weights
 from deepcanon.style import train as training
 from deepcanon.style.predict import Stylizer
 from deepcanon.style.recipes import JohnsonRecipe, NewStyleRecipe
@@ -66,6 +66,8 @@ def test_a_trained_network_is_a_predictor_with_its_record(
     assert (record.variant, record.labels) == ("multistyle", ["one", "two"])
     assert record.recipe["steps"] == 2 and record.recipe["photos"] == "photos"
     assert record.scores["total"] > 0
+    assert record.data == "4 photographs, 1 kept out"
+    assert set(record.recipe["sha256"]) == {"photos", "painting one", "painting two"}
     photo = tmp_path / "paintings" / "1.png"
     assert Stylizer("two", model=path, engine="onnxruntime")(photo).pixels.shape == (32, 32, 3)
     assert {file.name for file in (tmp_path / "run" / "previews").iterdir()} == {
@@ -84,7 +86,7 @@ def test_a_new_style_leaves_everything_else_as_it_was(
     path = training.train_new_style(recipe, folder=tmp_path / "more", resume=False, quiet=True)
     assert path is not None
     assert read_record(path).labels == ["one", "two", "three"]
-    before, after = weights_of(start), weights_of(path)
+    before, after = read_weights(start), read_weights(path)
     for key in training.johnson.TransformNet(training.johnson.MULTISTYLE).state_dict():
         value = before[key]
         kept = after[key][:2] if key.endswith((".scales", ".shifts")) else after[key]
@@ -96,6 +98,66 @@ def test_a_new_style_leaves_everything_else_as_it_was(
     old = Stylizer("one", model=start, engine="onnxruntime")(photo).pixels
     new = Stylizer("one", model=path, engine="onnxruntime")(photo).pixels
     np.testing.assert_array_equal(old, new)
+
+
+def test_a_run_starts_from_a_network_of_the_same_shape_only(
+    small: dict[str, Any], tmp_path: Path
+) -> None:
+    folder, paintings = tmp_path / "start", str(tmp_path / "paintings")
+    usual: dict[str, Any] = {**small, "steps": 1, "paintings": paintings, "styles": {"a": "1.png"}}
+    recipe = JohnsonRecipe(variant="paper", average=0.0, window=0, **usual)
+    first = training.train(recipe, folder=folder, resume=False, quiet=True)
+    assert first is not None
+    frozen = replace(recipe, start=str(first), learning_rate=0.0)
+    second = training.train(frozen, folder=tmp_path / "again", resume=False, quiet=True)
+    assert second is not None
+    before, after = read_weights(first), read_weights(second)
+    torch.testing.assert_close(after["enter.conv.weight"], before["enter.conv.weight"])
+    record = read_record(second)
+    assert (record.variant, record.recipe["start"]) == ("paper", "johnson-paper.onnx")
+    assert set(record.recipe["sha256"]) == {"photos", "painting a", "start"}
+    with pytest.raises(BadInput, match=r"johnson-paper\.onnx"):
+        training.train(
+            replace(frozen, variant="modern"), folder=tmp_path / "x", resume=False, quiet=True
+        )
+    (tmp_path / "w.safetensors").write_bytes(b"nothing")
+    with pytest.raises(BadInput, match=r"w\.safetensors"):
+        training.train(
+            replace(frozen, start=str(tmp_path / "w.safetensors")),
+            folder=tmp_path / "x",
+            resume=False,
+            quiet=True,
+        )
+
+
+def test_another_painting_of_the_same_name_is_another_run(
+    small: dict[str, Any], tmp_path: Path
+) -> None:
+    recipe = JohnsonRecipe(paintings=str(tmp_path / "paintings"), styles={"a": "1.png"}, **small)
+    assert training.train(recipe, folder=tmp_path / "run", resume=False, quiet=True)
+    images.save(painting(3, (32, 32)), tmp_path / "paintings" / "1.png")
+    with pytest.raises(BadInput, match=r"other files \(painting a\)"):
+        training.train(recipe, folder=tmp_path / "run", resume=True, quiet=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("side", 8),
+        ("painting_side", 0),
+        ("preview_every", 0),
+        ("checkpoint_every", 0),
+        ("steps", 0),
+        ("batch", 0),
+        ("window", 9),
+        ("average", 1.5),
+        ("style_taps", {}),
+    ],
+)
+def test_numbers_that_training_cannot_do_with(name: str, value: Any) -> None:
+    for kind in (JohnsonRecipe, NewStyleRecipe):
+        with pytest.raises(BadInput, match=name):
+            kind(**{name: value})
 
 
 def test_a_style_that_is_there_already_is_refused(small: dict[str, Any], tmp_path: Path) -> None:
