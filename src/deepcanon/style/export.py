@@ -11,7 +11,6 @@ from torch.nn import functional
 
 from deepcanon.core.record import Record
 from deepcanon.engine.export import Interface, export
-from deepcanon.engine.export import read_weights as read_weights
 from deepcanon.style.forms import SHIPPED, Forms, cut
 from deepcanon.style.johnson import ConvNorm, Output, Padding, Residual, TransformNet, Upsampling
 from deepcanon.style.norms import ConditionalInstanceNorm
