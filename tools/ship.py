@@ -27,7 +27,7 @@ def with_record(path: Path, record: Record) -> bytes:
         for entry in model.metadata_props:
             if entry.key == KEY:
                 entry.value = record.to_json()
-        return model.SerializeToString()
+        return bytes(model.SerializeToString())
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     return save(tensors, metadata={KEY: record.to_json()})
