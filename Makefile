@@ -22,10 +22,10 @@ demo: $(USE) ## repaint a sample photograph in every shipped style, into out/
 	$(BIN)/deepcanon demo
 
 test: lint ## lint, types and tests (offline, no data needed)
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -n auto -m "not slow"
 
 test-all: lint ## the same with the slow tests
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto
 
 lint: $(MAKE_) ## ruff, mypy --strict and the direction of imports; changes nothing
 	$(BIN)/ruff check .
