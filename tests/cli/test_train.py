@@ -198,10 +198,13 @@ def test_the_hint_of_an_interrupted_run_is_the_command_that_continues_it(
             return disturb(pictures, seed=seed)
 
         patch.setattr(distill, "disturb", disturb_and_press)
-        ran = run(*words("teacher=a b"), "-o", "my run", "-q")
+        ran = run(*words("teacher=a b"), "-o", "my run", "-q", "--seed", "4", "--threads", "1")
     hint = refused(ran, "interrupted", code=130)
     command = shlex.split(hint.removeprefix("hint: go on with: "))
-    assert command == ["deepcanon", *words("teacher=a b"), "-o", "my run", "--resume"]
+    assert command == [
+        *("deepcanon", *words("teacher=a b", "seed=4"), "-o", "my run", "--threads", "1"),
+        "--resume",
+    ]
     ran = run(*command[1:])
     assert (ran.code, ran.out) == (0, "my run/slim-vgg.safetensors\n")
 

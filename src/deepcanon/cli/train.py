@@ -74,7 +74,7 @@ def train(
     except KeyboardInterrupt:
         made = None
     if made is None:
-        raise KeyboardInterrupt(_how_to_go_on(folder, recipe, settings, output=output))
+        raise KeyboardInterrupt(_how_to_go_on(folder, recipe, settings, output, threads))
     seconds = round(time.perf_counter() - began, 1)
     if as_json:
         from deepcanon.training.provenance import as_dict
@@ -95,7 +95,11 @@ def train(
 
 
 def _how_to_go_on(
-    folder: Path, recipe: str, settings: tuple[str, ...], *, output: str | None
+    folder: Path,
+    recipe: str,
+    settings: tuple[str, ...],
+    output: str | None,
+    threads: int | None,
 ) -> str:
     """The hint of an interrupted run: the command to copy, or that there is nothing to go on with.
 
@@ -108,4 +112,6 @@ def _how_to_go_on(
         words += ["--set", setting]
     if output is not None:
         words += ["-o", output]
+    if threads is not None:
+        words += ["--threads", str(threads)]
     return f"go on with: {shlex.join([*words, '--resume'])}"

@@ -85,6 +85,7 @@ class Progress(pl.Callback):
         self.averages, self.quiet = averages, quiet
         self.start = 0.0
         self.first = 0
+        self._unfinished = False  # whether the cursor stands behind a line that may be rewritten
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
@@ -107,8 +108,20 @@ class Progress(pl.Callback):
             return
         # A line that the terminal wraps could not be rewritten.
         width = shutil.get_terminal_size().columns - 1
-        end = "\n" if step == steps else ""
-        print(f"\r\033[K{text[:width]}", end=end, file=sys.stderr, flush=True)
+        print(f"\r\033[K{text[:width]}", end="", file=sys.stderr, flush=True)
+        self._unfinished = True
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Leave the line to itself."""
+        if self._unfinished:
+            print(file=sys.stderr, flush=True)
+            self._unfinished = False
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """The same, before an error is told."""
+        self.on_train_end(trainer, pl_module)
 
 
 def line(step: int, steps: int, *, losses: Mapping[str, float], seconds: float) -> str:

@@ -62,7 +62,21 @@ def test_a_terminal_has_one_line_that_never_wraps(
     bar.on_train_start(at(0, of=2), None)  # type: ignore[arg-type]
     for step in (1, 2):
         bar.on_train_batch_end(at(step, of=2), None)  # type: ignore[arg-type]
+    bar.on_train_end(at(2, of=2), None)  # type: ignore[arg-type]
     assert capsys.readouterr().err == ("\r\033[Kstep 1/2    0.00 s a\r\033[Kstep 2/2    0.00 s a\n")
+
+
+def test_an_error_has_a_line_of_its_own(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    bar = Progress(averages=Averages(), quiet=False)
+    bar.on_exception(at(0), None, ValueError())  # type: ignore[arg-type]
+    assert capsys.readouterr().err == ""
+    bar.on_train_batch_end(at(1), None)  # type: ignore[arg-type]
+    for _ in range(2):
+        bar.on_exception(at(1), None, ValueError())  # type: ignore[arg-type]
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_quiet_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
