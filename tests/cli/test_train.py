@@ -184,7 +184,7 @@ def test_ctrl_c_before_the_first_step(
 
     monkeypatch.setattr(distill, "load_features", load_features)
     hint = refused(run(*words()), "interrupted", code=130)
-    assert hint == "hint: nothing was trained yet; the same command starts anew"
+    assert hint == "hint: no checkpoint was due yet; the same command starts anew"
 
 
 def test_the_hint_of_an_interrupted_run_is_the_command_that_continues_it(
@@ -243,7 +243,7 @@ def test_a_real_process_interrupted_killed_and_resumed(run: Run, desk: Path) -> 
     for _ in checkpoints(desk / "parts/last.ckpt", process):
         process.send_signal(signal.SIGINT)
         break
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=600)
     assert (process.returncode, out) == (130, ""), err
     assert err.splitlines()[-2] == "error: interrupted"
     command = shlex.split(err.splitlines()[-1].removeprefix("hint: go on with: deepcanon "))
@@ -256,7 +256,7 @@ def test_a_real_process_interrupted_killed_and_resumed(run: Run, desk: Path) -> 
     for _ in checkpoints(desk / "parts/last.ckpt", process):
         process.kill()
         break
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=600)
     assert process.returncode == -signal.SIGKILL, err
     assert reached < step_of(desk / "parts/last.ckpt") < STEPS
 

@@ -74,7 +74,9 @@ def train(
     except KeyboardInterrupt:
         made = None
     if made is None:
-        raise KeyboardInterrupt(_how_to_go_on(folder, recipe, settings, output, threads))
+        raise KeyboardInterrupt(
+            _how_to_go_on(folder, recipe=recipe, settings=settings, output=output, threads=threads)
+        )
     seconds = round(time.perf_counter() - began, 1)
     if as_json:
         from deepcanon.training.provenance import as_dict
@@ -96,6 +98,7 @@ def train(
 
 def _how_to_go_on(
     folder: Path,
+    *,
     recipe: str,
     settings: tuple[str, ...],
     output: str | None,
@@ -106,7 +109,7 @@ def _how_to_go_on(
     Text only, so that it can be said in the moment of a second Ctrl-C.
     """
     if not (folder / "last.ckpt").exists():
-        return "nothing was trained yet; the same command starts anew"
+        return "no checkpoint was due yet; the same command starts anew"
     words = ["deepcanon", "train", recipe]
     for setting in settings:
         words += ["--set", setting]
