@@ -3,8 +3,8 @@
 Training wants few, ordinary operations; an engine on a CPU wants few passes over large maps and
 full vector registers. Every form here is a function of the weights as they are trained: kernels
 are constant linear maps of the trained ones, which engines compute once, when they load the file.
-All forms of one operation give equal results, up to rounding (tests/unit/style/test_forms.py), and
-`benchmarks/style_graph.py` times them.
+All forms of one operation give equal results, up to rounding (tests/unit/style/test_forms.py);
+which one is the fastest depends on the engine and the machine.
 """
 
 from __future__ import annotations
@@ -158,4 +158,5 @@ def moments(x: Map, scale: Vector, shift: Vector) -> Map:
 
 
 PLAIN = Forms(enlarge=enlarged, leave=one_by_one, normalise=instance_norm)
+# OpenVINO computes these in one layout, without a copy between (channels last, bf16 or f32).
 SHIPPED = Forms(enlarge=between, leave=four_at_once, normalise=instance_norm)
