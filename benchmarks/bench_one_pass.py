@@ -32,7 +32,7 @@ def main(words: Sequence[str] | None = None) -> int:
     two_cores()
     path = _shipped() if wanted.model is None else Path(wanted.model)
     passes = {AUTO: session(path, "auto"), ORT: session(path, "onnxruntime")}
-    passes |= {EAGER: session(path, "torch"), BY_HAND: by_hand(path)}
+    passes |= {EAGER: in_pytorch(path), BY_HAND: by_hand(path)}
     print(machine("deepcanon", "onnxruntime", "openvino", "torch"))
     print(f"medians of {wanted.rounds} passes in turn (least-largest), ratios pair by pair\n")
     rows, compared = [], []
@@ -63,6 +63,27 @@ def session(path: Path, engine: str) -> Pass:
     from deepcanon.engine.session import open_session
 
     return open_session(path, engine=engine, threads=THREADS).run
+
+
+def in_pytorch(path: Path) -> Pass:
+    """The network as it is trained, not as it is exported: channels last, no gradients."""
+    import torch
+
+    from deepcanon import create_model
+    from deepcanon.core.record import read_record
+
+    styles = len(read_record(path).labels)
+    net = create_model("johnson", variant="multistyle", weights=str(path), styles=styles).eval()
+    net = net.to(memory_format=torch.channels_last)
+    torch.set_num_threads(THREADS)
+
+    @torch.inference_mode()
+    def forward(feeds: dict[str, Any]) -> object:
+        x = torch.from_numpy(feeds["picture"]).permute(0, 3, 1, 2).float() / 255
+        y = net(x, torch.from_numpy(feeds["weights"]))
+        return (y * 255).round().byte().permute(0, 2, 3, 1).contiguous().numpy()
+
+    return forward
 
 
 def by_hand(path: Path) -> Pass:
