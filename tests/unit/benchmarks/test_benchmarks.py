@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from deepcanon.core.assets import shipped
 from tests import tiny_style
 from tests.tiny_features import TinyFeatures
 
@@ -187,27 +188,24 @@ def test_stylize_process(
     assert told.read_text() == "48 48 --style 7 --max-size 48\n" * 2
 
 
-def test_one_pass(
-    module: Any, capsys: Any, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_pass(module: Any, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("openvino")
     bench = module("bench_one_pass")
-    real = bench.session
-    fed: list[tuple[int, ...]] = []
-
-    def session(path: Path, engine: str) -> Any:
-        if engine != "torch":
-            return real(path, engine)
-        # The tiny network is no module of ours; what it is given is checked instead.
-        return lambda feeds: fed.append((*feeds["picture"].shape, *feeds["weights"].shape))
-
-    monkeypatch.setattr(bench, "session", session)
     monkeypatch.setattr(bench, "REST", 0.0)
-    assert bench.main(["--rounds", "2", "--sizes", "32", "--model", str(tiny_model)]) == 0
+    assert bench.main(["--rounds", "2", "--sizes", "32"]) == 0
     found = rows(capsys.readouterr().out)
     assert [row[1] for row in found[:4]] == [bench.AUTO, bench.ORT, bench.EAGER, bench.BY_HAND]
     assert [row[1] for row in found[4:]] == [bench.AUTO, bench.ORT]
-    assert fed == [(1, 32, 32, 3, 1, 3)] * 6  # three rounds, each warmed up
+
+
+def test_in_pytorch_is_the_same_network(module: Any) -> None:
+    bench = module("bench_one_pass")
+    path = shipped("multistyle")
+    feeds = bench._feeds(path, 32)
+    ours = bench.session(path, "onnxruntime")(feeds)["stylized"]
+    eager = bench.in_pytorch(path)(feeds)
+    assert eager.shape == ours.shape
+    assert np.abs(eager.astype(int) - ours.astype(int)).max() <= 1
 
 
 def test_by_hand_is_the_same_network(module: Any, tiny_model: Path) -> None:
