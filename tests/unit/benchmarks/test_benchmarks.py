@@ -6,12 +6,14 @@ import importlib
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from deepcanon.core.assets import shipped
 from tests import tiny_style
@@ -188,6 +190,15 @@ def test_stylize_process(
     assert told.read_text() == "48 48 --style 7 --max-size 48\n" * 2
 
 
+@pytest.fixture
+def own_threads() -> Iterator[None]:
+    """The benchmark sets torch's threads for its process, which other tests share here."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("own_threads")
 def test_one_pass(module: Any, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("openvino")
     bench = module("bench_one_pass")
@@ -198,6 +209,7 @@ def test_one_pass(module: Any, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> 
     assert [row[1] for row in found[4:]] == [bench.AUTO, bench.ORT]
 
 
+@pytest.mark.usefixtures("own_threads")
 def test_in_pytorch_is_the_same_network(module: Any) -> None:
     bench = module("bench_one_pass")
     path = shipped("multistyle")

@@ -276,6 +276,7 @@ def test_quiet_is_silent(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> N
 def test_other_threads_are_told(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     assert not train(tmp_path, at=At(1, press_ctrl_c))
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
     assert train(tmp_path, resume=True, quiet=False)
