@@ -11,6 +11,7 @@ import os
 import re
 import threading
 from collections.abc import Callable, Mapping
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -203,16 +204,26 @@ def _ort_dtype(described: str) -> npt.DTypeLike:
     return {"float": "float32", "double": "float64"}.get(name, name)
 
 
-def _open_openvino(path: Path, record: Record, threads: int | None) -> Session:
+@cache
+def _openvino_core() -> Any:
+    """One core for the process, never taken down.
+
+    A core installs a stack for signal handlers, and when it goes it puts back the one that it
+    found, even if that belonged to a core that went before: the next Ctrl-C then crashes.
+    """
     import openvino as ov
 
+    return ov.Core()
+
+
+def _open_openvino(path: Path, record: Record, threads: int | None) -> Session:
     # No precision is asked for: OpenVINO takes bf16 where the processor has it. And no model
     # cache (its default): it would write to the user's disk unasked.
     settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
     if count := threads or _usable_threads():
         settings["INFERENCE_NUM_THREADS"] = count
     try:
-        compiled = ov.Core().compile_model(str(path), "CPU", settings)
+        compiled = _openvino_core().compile_model(str(path), "CPU", settings)
     except Exception as cause:  # as above
         raise _cannot_open(path, "openvino", cause) from cause
     types = {each.get_any_name(): each.get_element_type().to_dtype() for each in compiled.inputs}

@@ -61,6 +61,28 @@ def test_a_result_outlives_the_next_run(engine: str, make_onnx: MakeOnnx) -> Non
     np.testing.assert_array_equal(first, DOUBLED)
 
 
+def test_ctrl_c_after_two_openvino_sessions_are_gone(make_onnx: MakeOnnx) -> None:
+    """Two cores that go in the order in which they came left a stack that was no more."""
+    program = (
+        "import gc, os, signal, sys\n"
+        "from deepcanon.engine.session import open_session\n"
+        "first = open_session(sys.argv[1], engine='openvino')\n"
+        "second = open_session(sys.argv[1], engine='openvino')\n"
+        "del first; gc.collect()\n"
+        "del second; gc.collect()\n"
+        "signal.signal(signal.SIGINT, lambda *_: print('caught', flush=True))\n"
+        "os.kill(os.getpid(), signal.SIGINT)\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program, str(make_onnx())],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout) == (0, "caught\n"), ran.stderr
+
+
 @engines
 def test_the_callers_picture_is_not_written_to(engine: str, make_onnx: MakeOnnx) -> None:
     picture = PICTURE.copy()
