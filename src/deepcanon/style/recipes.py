@@ -167,10 +167,11 @@ RECIPES: dict[str, Recipe] = {
         window=0,
         style_taps=dict(PAPER_TAPS),
     ),
-    # One style, ours throughout. Not run to its end so far; 0.55 to 0.7 s a step.
+    # One style, ours throughout. Not run so far.
     "johnson": JohnsonRecipe(),
-    # The shipped network, in two runs. The first, against slim: 10 minutes, total 1.5 -> 0.91, the
-    # paintings' colours, and a lattice in flat places.
+    # The way to the shipped network, first part, against slim: 10 minutes, total 1.5 -> 0.91, the
+    # paintings' colours, and a lattice in flat places. That run began after 500 steps at 192 pixels,
+    # with tv_weight 3 and window 0; these are what we would take since (docs/LOG.md).
     "multistyle": JohnsonRecipe(
         variant="multistyle",
         styles=dict(PAINTINGS),
@@ -178,8 +179,8 @@ RECIPES: dict[str, Recipe] = {
         steps=2500,
         content_tap="relu3_3",
     ),
-    # The second, against VGG16, from where the first ended: 35 minutes. The lattice fades within
-    # 500 steps.
+    # Second part, against VGG16, with `start` where the first ended: 35 minutes, as shipped. The
+    # lattice fades within 500 steps.
     "multistyle-finish": JohnsonRecipe(
         variant="multistyle",
         styles=dict(PAINTINGS),

@@ -27,6 +27,8 @@ from deepcanon.training import provenance
 from deepcanon.training.fit import Run, fit, scores
 
 PREVIEWS = 4  # photographs
+# Whose the paintings and photographs of a user are, only the user knows.
+LICENCE = "not stated; the rights in the paintings and photographs remain with their owners"
 
 
 class _Fitted(NamedTuple):
@@ -178,7 +180,7 @@ def _fit(
         config={"styles": net.config.styles},
         labels=list(paintings),
         preprocessing={"picture": "uint8 [b, h, w, 3], RGB"},
-        licence="Apache-2.0; the paintings are in the public domain",
+        licence=LICENCE,
         recipe={**content, "sha256": inputs},
         data=f"{len(trained_on)} photographs, {len(kept_out)} kept out",
         date=provenance.today(),

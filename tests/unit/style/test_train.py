@@ -66,6 +66,7 @@ def test_a_trained_network_is_a_predictor_with_its_record(
     assert (record.variant, record.labels) == ("multistyle", ["one", "two"])
     assert record.recipe["steps"] == 2 and record.recipe["photos"] == "photos"
     assert record.scores["total"] > 0
+    assert record.licence.startswith("not stated")  # nothing is claimed for pictures of a user
     assert record.data == "4 photographs, 1 kept out"
     assert set(record.recipe["sha256"]) == {"photos", "painting one", "painting two"}
     photo = tmp_path / "paintings" / "1.png"
