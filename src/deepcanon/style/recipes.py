@@ -170,8 +170,8 @@ RECIPES: dict[str, Recipe] = {
     # One style, ours throughout. Not run so far.
     "johnson": JohnsonRecipe(),
     # The way to the shipped network, first part, against slim: 10 minutes, total 1.5 -> 0.91, the
-    # paintings' colours, and a lattice in flat places. That run began after 500 steps at 192 pixels,
-    # with tv_weight 3 and window 0; these are what we would take since (docs/LOG.md).
+    # paintings' colours, and a lattice in flat places. That run began after 500 steps at 192
+    # pixels, with tv_weight 3 and window 0; these are what we take since (docs/LOG.md).
     "multistyle": JohnsonRecipe(
         variant="multistyle",
         styles=dict(PAINTINGS),
