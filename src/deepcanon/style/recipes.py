@@ -93,7 +93,9 @@ class TransformRecipe:
     painting_side: int = 320  # shorter side of a painting: its strokes grow with it; ours
     batch: int = 4  # Johnson et al. 2016, §4.1
     steps: int = 4000  # ours
+    optimiser: Literal["adam", "muon"] = "adam"  # Johnson et al. 2016, §4.1
     learning_rate: float = 2e-3  # of Adam; ours
+    kernel_rate: float = 0.1  # of Muon, for the kernels; ours
     vectors_faster: float = 5.0  # a style's own vectors learn so many times faster; ours
     rise: int = 100  # steps until the full rate, a tenth of all at most; ours
     schedule: Literal["cosine", "constant"] = "cosine"  # of the rate after the rise; ours

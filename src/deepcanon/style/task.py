@@ -36,6 +36,7 @@ from deepcanon.style.johnson import Norm, TransformNet
 from deepcanon.style.losses import mean_gram, total_variation
 from deepcanon.style.recipes import TransformRecipe
 from deepcanon.training import schedules
+from deepcanon.training.muon import Muon
 
 
 class Weighting(NamedTuple):
@@ -165,18 +166,22 @@ class Repainting(pl.LightningModule):
                     kept.copy_(new)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """Adam (Johnson et al., §4.1), a short rise, then as the recipe's ``schedule`` says."""
+        """The recipe's ``optimiser``, a short rise of its rates, then as its ``schedule`` says."""
         recipe = self.recipe
-        vectors: list[Tensor] = []
-        shared: list[Tensor] = []
+        rates: dict[str, float] = {
+            "kernels": recipe.kernel_rate if recipe.optimiser == "muon" else recipe.learning_rate,
+            "biases": recipe.learning_rate,
+            "vectors": recipe.learning_rate * recipe.vectors_faster,
+        }
+        groups: dict[str, list[Tensor]] = {kind: [] for kind in rates}
         for name, weight in self.net.named_parameters():
             if weight.requires_grad:
-                (vectors if name.endswith((".scales", ".shifts")) else shared).append(weight)
-        groups = [
-            {"params": shared, "lr": recipe.learning_rate},
-            {"params": vectors, "lr": recipe.learning_rate * recipe.vectors_faster},
-        ]
-        optimizer = torch.optim.Adam([group for group in groups if group["params"]])
+                vector = name.endswith((".scales", ".shifts"))
+                kind = "vectors" if vector else "kernels" if weight.ndim == 4 else "biases"
+                groups[kind].append(weight)
+        given = [{"params": groups[kind], "lr": rates[kind]} for kind in rates if groups[kind]]
+        make = {"adam": torch.optim.Adam, "muon": Muon}[recipe.optimiser]
+        optimizer = make(given, lr=recipe.learning_rate)
         rise = min(recipe.rise, recipe.steps // 10)
         if recipe.schedule == "constant":
             shape = schedules.constant(rise=rise)
