@@ -1,0 +1,60 @@
+"""Weights that others have published for a network, and how they get into ours.
+
+A dialect is a `KeyMap` from a file's names to ours, in which ``None`` says dropped on purpose.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from deepcanon.core.assets import fetch
+from deepcanon.core.errors import BadInput
+from deepcanon.nn.preprocessing import Preprocessing
+from deepcanon.nn.weights import KeyMap, copy_into, read, rename
+
+
+@dataclass(frozen=True, kw_only=True)
+class Official:
+    """A published file, trained on ImageNet (ILSVRC 2012, 1000 classes)."""
+
+    url: str
+    sha256: str  # or the first eight digits of it, where no more is published
+    preprocessing: Preprocessing
+
+    def fetch(self) -> Path:
+        """The file in the cache, downloaded if need be. Raises Unavailable when it cannot be."""
+        return fetch(self.url, sha256=self.sha256, name=self.url.rsplit("/", 1)[1])
+
+
+def load_weights(
+    model: nn.Module,
+    source: str | Path,
+    *,
+    official: Official | None,
+    dialect: KeyMap | None = None,
+    preprocessing: Preprocessing | None = None,
+) -> Preprocessing | None:
+    """Fill ``model`` from "imagenet", from a file of ours, or from a foreign ``.pth``.
+
+    ``dialect`` renames the keys of a foreign file; None: they are ours already. Returns how
+    pictures must be prepared: for a foreign file as ``preprocessing`` says, for ours as its
+    record does, None when nobody says.
+
+    Raises BadInput for a file that does not fit, Unavailable when "imagenet" cannot be fetched.
+    """
+    if str(source) == "imagenet":
+        if official is None:
+            raise BadInput(
+                "there are no published ImageNet weights for this network",
+                hint="give the path of a weights file, or leave weights out and train",
+            )
+        source, preprocessing = official.fetch(), official.preprocessing
+    weights = read(source)
+    if weights.record is not None:
+        copy_into(model, weights)
+        return weights.preprocessing
+    copy_into(model, weights if dialect is None else rename(weights, dialect))
+    return preprocessing
