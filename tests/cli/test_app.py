@@ -77,6 +77,20 @@ def test_help_imports_no_command_line_library() -> None:
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60, capture_output=True)
 
 
+def test_openvino_brings_in_no_converter_and_no_telemetry() -> None:
+    pytest.importorskip("openvino")
+    code = """
+import sys
+from deepcanon.cli import main
+sys.argv = ["deepcanon", "--version"]
+main()
+import openvino
+print(*[name for name in sys.modules if name.startswith("openvino_telemetry")], openvino.Core)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[1].startswith("<class")
+
+
 def test_an_unknown_command_names_the_near_ones(run: Run) -> None:
     ran = run("stilize", "photo.jpg")
     assert ran.code == 2

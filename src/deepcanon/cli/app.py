@@ -64,8 +64,12 @@ examples:
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code: 0, 1 failed, 2 bad input, 130 interrupted."""
-    words = list(sys.argv[1:] if words is None else words)
-    words, debug = _take(words, "--debug")
+    if words is None:
+        # Nothing is converted from other formats here, and OpenVINO's converter, with the telemetry
+        # that it brings, would be half of the import. OpenVINO does without what is not there.
+        sys.modules.setdefault("openvino.tools.ovc", None)  # type: ignore[arg-type]
+        words = sys.argv[1:]
+    words, debug = _take(list(words), "--debug")
     words, offline = _take(words, "--offline")
     return run(lambda: _dispatch(words, offline=offline), debug=debug)
 

@@ -25,6 +25,7 @@ __all__ = [
     "manifest",
     "set_offline",
     "shipped",
+    "ships",
     "watch_downloads",
 ]
 
@@ -88,6 +89,13 @@ def shipped(name: str) -> Path:
             hint=_REINSTALL,
         )
     return path
+
+
+def ships(path: Path) -> str | None:
+    """The sha256 that the manifest gives for a file of the package, None for any other file."""
+    if path.resolve().parent != FOLDER:
+        return None
+    return next((entry["sha256"] for entry in manifest() if entry["file"] == path.name), None)
 
 
 def enter(name: str, *, file: str, kind: str, licence: str) -> Entry:

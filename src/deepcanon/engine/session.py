@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from deepcanon.core.assets import cache_folder, ships
 from deepcanon.core.errors import BadInput, DeepcanonError, Failed, MissingExtra, Unavailable
 from deepcanon.core.onnx_file import OnnxFile, open_onnx
 from deepcanon.core.record import Record, read_record
@@ -216,10 +217,26 @@ def _openvino_core() -> Any:
     return ov.Core()
 
 
+def _compiled_before(path: Path) -> dict[str, str]:
+    """Where OpenVINO keeps what it made of a network that ships: a fourth of the time to open it.
+
+    Other files are compiled each time: a user's networks are many and large, and the user's disk
+    is not ours to fill.
+    """
+    digest = ships(path)
+    if digest is None:
+        return {}
+    folder = cache_folder() / "openvino" / digest[:16]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return {}
+    return {"CACHE_DIR": str(folder)} if os.access(folder, os.W_OK) else {}
+
+
 def _open_openvino(path: Path, record: Record, threads: int | None) -> Session:
-    # No precision is asked for: OpenVINO takes bf16 where the processor has it. And no model
-    # cache (its default): it would write to the user's disk unasked.
-    settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
+    # No precision is asked for: OpenVINO takes bf16 where the processor has it.
+    settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", **_compiled_before(path)}
     if count := threads or _usable_threads():
         settings["INFERENCE_NUM_THREADS"] = count
     try:

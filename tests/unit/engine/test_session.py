@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from deepcanon.core import catalog
+from deepcanon.core.assets import shipped
 from deepcanon.core.errors import BadInput, DeepcanonError, Failed, Unavailable
 from deepcanon.core.record import Record
 from deepcanon.engine import session as sessions
@@ -81,6 +82,49 @@ def test_ctrl_c_after_two_openvino_sessions_are_gone(make_onnx: MakeOnnx) -> Non
         check=False,
     )
     assert (ran.returncode, ran.stdout) == (0, "caught\n"), ran.stderr
+
+
+def blobs(cache: Path) -> list[Path]:
+    """What OpenVINO has kept under a user's cache."""
+    return sorted((cache / "openvino").rglob("*.blob"))
+
+
+def test_a_shipped_network_is_compiled_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("DEEPCANON_CACHE", str(cache))
+    feeds = {"picture": PICTURE[:1], "weights": np.eye(7, dtype=np.float32)[:1]}
+
+    def paint() -> np.ndarray:
+        session = open_session(shipped("multistyle"), engine="openvino", threads=1)
+        return session.run(feeds)["stylized"]
+
+    first = paint()
+    (kept,) = blobs(cache)
+    size, written = kept.stat().st_size, kept.stat().st_mtime_ns
+    np.testing.assert_array_equal(paint(), first)
+    assert kept.stat().st_mtime_ns == written  # read, not made again
+    kept.chmod(0o600)
+    os.truncate(kept, size // 2)  # as after a full disk
+    np.testing.assert_array_equal(paint(), first)
+    assert blobs(cache)[0].stat().st_size == size
+
+
+def test_no_network_of_a_user_is_kept(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, make_onnx: MakeOnnx
+) -> None:
+    pytest.importorskip("openvino")
+    monkeypatch.setenv("DEEPCANON_CACHE", str(tmp_path / "cache"))
+    open_session(make_onnx(), engine="openvino", threads=1).run({"picture": PICTURE})
+    assert not blobs(tmp_path / "cache")
+
+
+def test_a_cache_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("DEEPCANON_CACHE", str(tmp_path / "file"))
+    session = open_session(shipped("multistyle"), engine="openvino", threads=1)
+    assert session.record is not None
 
 
 @engines
