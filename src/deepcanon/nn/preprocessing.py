@@ -57,6 +57,11 @@ TORCHVISION = Preprocessing(
     mean=(0.485, 0.456, 0.406),
     std=(0.229, 0.224, 0.225),
 )
+# Pictures in -1..1, as the authors of the Inception networks trained on; also torchvision's
+# googlenet and inception_v3, whose ``transform_input`` turns its statistics back into these.
+INCEPTION = Preprocessing(
+    name="inception", order="RGB", scale=1.0, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
+)
 
 
 def _as_channels(values: tuple[float, float, float], like: Tensor) -> Tensor:
