@@ -107,6 +107,7 @@ class TransformRecipe:
     content_weight: float = 1.0  # of a loss relative to its target, as the next; ours
     style_weight: float = 12.0  # ours: at 20 the content goes
     tv_weight: float = 8.0  # ours
+    tone_weight: float = 0.5  # ours: what it costs when light and dark change places
     seed: int = 0
     precision: Precision = "auto"
     checkpoint_every: int = 500  # steps
@@ -167,6 +168,7 @@ RECIPES: dict[str, Recipe] = {
         schedule="constant",
         average=0.0,
         window=0,
+        tone_weight=0.0,
         style_taps=dict(PAPER_TAPS),
     ),
     # One style, ours throughout. Not run so far.

@@ -1,11 +1,11 @@
-"""Gram matrices and total variation by hand."""
+"""Gram matrices, total variation and tones by hand."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from deepcanon.style.losses import gram, mean_gram, total_variation
+from deepcanon.style.losses import gram, mean_gram, tone_distance, total_variation
 
 pytestmark = [pytest.mark.row("T1"), pytest.mark.row("T2")]
 
@@ -35,3 +35,38 @@ def test_total_variation_by_hand() -> None:
     # down: (3-1)^2 + (5-2)^2 = 13, across: (2-1)^2 + (5-3)^2 = 5
     pictures = torch.tensor([[[[1.0, 2.0], [3.0, 5.0]]], [[[4.0, 4.0], [4.0, 4.0]]]])
     assert total_variation(pictures).tolist() == [18.0, 0.0]
+
+
+def tones(*rows: list[float]) -> torch.Tensor:
+    """A grey picture of 8x8 squares, each of one value."""
+    squares = torch.tensor(rows).repeat_interleave(8, dim=0).repeat_interleave(8, dim=1)
+    return squares.expand(1, 3, -1, -1)
+
+
+def test_tone_distance_by_hand() -> None:
+    photo = tones([0.1, 0.3], [0.5, 0.7])
+    assert tone_distance(photo, photo).item() == pytest.approx(0, abs=1e-5)
+    assert tone_distance(1 - photo, photo).item() == pytest.approx(2, abs=1e-5)
+    # Contrast and mean cost nothing.
+    assert tone_distance(photo / 2 + 0.4, photo).item() == pytest.approx(0, abs=1e-4)
+    # Tones -3 -1 1 3 and 1 3 -3 -1, in tenths: -12 / 20.
+    swapped = tones([0.5, 0.7], [0.1, 0.3])
+    assert tone_distance(swapped, photo).item() == pytest.approx(1.6, abs=1e-5)
+
+
+def test_tone_distance_of_what_has_one_tone() -> None:
+    flat = torch.full((1, 3, 16, 16), 0.3, requires_grad=True)
+    distance = tone_distance(flat, tones([0.1, 0.3], [0.5, 0.7]))
+    distance.sum().backward()
+    assert distance.item() == pytest.approx(1)
+    assert flat.grad is not None and torch.isfinite(flat.grad).all()
+
+
+def test_tone_is_luma_of_whole_squares() -> None:
+    photo = tones([0.1, 0.3], [0.5, 0.7])
+    green, blue = photo.clone(), photo.clone()
+    green[:, [0, 2]], blue[:, [0, 1]] = 0, 0  # hues carry their tone
+    assert tone_distance(green, photo).item() == pytest.approx(0, abs=1e-4)
+    assert tone_distance(blue, photo).item() == pytest.approx(0, abs=1e-3)
+    checks = photo + 0.1 * (-1.0) ** (torch.arange(16)[:, None] + torch.arange(16))
+    assert tone_distance(checks, photo).item() == pytest.approx(0, abs=1e-4)

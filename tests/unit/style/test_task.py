@@ -13,6 +13,7 @@ from torch import Tensor
 from deepcanon.style.johnson import INSTANCE_NORM, PAPER, Config, Norm, TransformNet
 from deepcanon.style.recipes import JohnsonRecipe
 from deepcanon.style.task import PerceptualLoss, Repainting, Weighting, window
+from deepcanon.training.muon import Muon
 from tests.tiny_features import TinyFeatures
 
 pytestmark = pytest.mark.row("T2")
@@ -239,12 +240,43 @@ def test_vectors_learn_faster_and_rates_follow_the_schedule() -> None:
     for schedule in ("cosine", "constant"):
         one = task(steps=40, rise=100, schedule=schedule, vectors_faster=3.0)
         found = one.configure_optimizers()
-        (curve, _) = found["lr_scheduler"]["scheduler"].lr_lambdas  # type: ignore[index]
+        (curve, *_) = found["lr_scheduler"]["scheduler"].lr_lambdas  # type: ignore[index]
         rates[schedule] = [curve(step) for step in (0, 3, 4, 22, 40)]
         initial = [group["initial_lr"] for group in found["optimizer"].param_groups]
-        assert initial == pytest.approx([0.01, 0.03])
+        assert initial == pytest.approx([0.01, 0.01, 0.03])
     assert rates["cosine"] == pytest.approx([0.25, 1, 1, 0.5, 0])
     assert rates["constant"] == [0.25, 1, 1, 1, 1]
+
+
+def test_muon_has_a_rate_for_kernels() -> None:
+    one = task(optimiser="muon", kernel_rate=0.5, vectors_faster=3.0)
+    optimizer = one.configure_optimizers()["optimizer"]
+    assert isinstance(optimizer, Muon)
+    rates = {
+        id(weight): group["initial_lr"]
+        for group in optimizer.param_groups
+        for weight in group["params"]
+    }
+    for name, weight in one.net.named_parameters():
+        kind = "vector" if name.endswith((".scales", ".shifts")) else name.rpartition(".")[2]
+        expected = {"vector": 0.03, "weight": 0.5, "bias": 0.01}[kind]
+        assert rates[id(weight)] == pytest.approx(expected), name
+
+
+def test_tone_is_trained_and_logged_and_no_part_of_the_objective(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    photos = torch.rand(2, 3, 24, 24, generator=torch.Generator().manual_seed(4))
+    found = []
+    for weight in (0.0, 2.0):
+        one = at(0, task(tone_weight=weight))
+        logged: dict[str, torch.Tensor] = {}
+        monkeypatch.setattr(one, "log_dict", logged.update)
+        found.append((one.training_step(photos, 0), logged))
+    (without, plain), (trained, logged) = found
+    assert without == plain["total"] == logged["total"]
+    assert trained.item() == pytest.approx((logged["total"] + 2 * logged["tone"]).item())
+    assert logged["tone"] > 0
 
 
 def test_no_average() -> None:
