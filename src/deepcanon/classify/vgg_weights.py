@@ -6,12 +6,11 @@ implies how pictures must be prepared, and `fill` says which way that is.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from torch import nn
 
-from deepcanon.core.assets import fetch
+from deepcanon.classify.official import Official
 from deepcanon.core.errors import BadInput
 from deepcanon.nn.lrn import LocalResponseNorm
 from deepcanon.nn.preprocessing import CAFFE, TORCHVISION, Preprocessing
@@ -19,31 +18,25 @@ from deepcanon.nn.taps import tap_names
 from deepcanon.nn.weights import KeyMap, Weights, copy_into, keras_layers, read, rename
 
 
-@dataclass(frozen=True, kw_only=True)
-class Official:
-    """A file of torchvision's, trained on ImageNet (ILSVRC 2012, 1000 classes)."""
-
-    url: str
-    sha256: str
-    convolutions: int
+def _official(file: str, *, sha256: str) -> Official:
+    url = f"https://download.pytorch.org/models/{file}"
+    return Official(url=url, sha256=sha256, preprocessing=TORCHVISION)
 
 
-_SITE = "https://download.pytorch.org/models/"
 IMAGENET = {
     # Of the first two only the eight digits in their names are published; they are what is checked.
-    "vgg11": Official(url=_SITE + "vgg11-8a719046.pth", sha256="8a719046", convolutions=8),
-    "vgg13": Official(url=_SITE + "vgg13-19584684.pth", sha256="19584684", convolutions=10),
-    "vgg16": Official(
-        url=_SITE + "vgg16-397923af.pth",
+    "vgg11": _official("vgg11-8a719046.pth", sha256="8a719046"),
+    "vgg13": _official("vgg13-19584684.pth", sha256="19584684"),
+    "vgg16": _official(
+        "vgg16-397923af.pth",
         sha256="397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
-        convolutions=13,
     ),
-    "vgg19": Official(
-        url=_SITE + "vgg19-dcbb9e9d.pth",
+    "vgg19": _official(
+        "vgg19-dcbb9e9d.pth",
         sha256="dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
-        convolutions=16,
     ),
 }
+_OF_CONVOLUTIONS = {8: "vgg11", 10: "vgg13", 13: "vgg16", 16: "vgg19"}  # Table 1
 
 # Layers that Keras files hold beside the convolutions: VGG16's own head, and the side outputs of
 # the edge detector HED, which is built on VGG16.
@@ -53,7 +46,7 @@ _KERAS_DROPPED = ("fc1", "fc2", "predictions", *(f"dsn{n}" for n in range(1, 6))
 def fill(model: nn.Module, *, features: nn.Sequential, source: str | Path) -> Preprocessing | None:
     """Fill ``model``, a VGG or its ``features`` alone; see `deepcanon.classify.vgg.load`."""
     whole = model is not features
-    weights = read(_official(features) if str(source) == "imagenet" else source)
+    weights = read(_published(features) if str(source) == "imagenet" else source)
     if weights.order:
         if whole:
             raise BadInput(
@@ -112,16 +105,15 @@ def _convolutions(features: nn.Sequential) -> list[nn.Conv2d]:
     return [layer for layer in features if isinstance(layer, nn.Conv2d)]
 
 
-def _official(features: nn.Sequential) -> Path:
+def _published(features: nn.Sequential) -> Path:
     """The file in the cache, fetched if need be, that belongs to this column of Table 1."""
     convolutions = _convolutions(features)
     plain = all(layer.kernel_size == (3, 3) for layer in convolutions)
     lrn = any(isinstance(layer, LocalResponseNorm) for layer in features)
-    for official in IMAGENET.values():
-        if plain and not lrn and len(convolutions) == official.convolutions:
-            name = official.url.removeprefix(_SITE)
-            return fetch(official.url, sha256=official.sha256, name=name)
-    raise BadInput(
-        "there are no ImageNet weights for this network",
-        hint=f"there are some for {', '.join(IMAGENET)}",
-    )
+    name = _OF_CONVOLUTIONS.get(len(convolutions))
+    if name is None or lrn or not plain:
+        raise BadInput(
+            "there are no ImageNet weights for this network",
+            hint=f"there are some for {', '.join(IMAGENET)}",
+        )
+    return IMAGENET[name].fetch()

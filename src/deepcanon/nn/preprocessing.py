@@ -74,11 +74,3 @@ def preprocess(
     """RGB pictures in 0..1 -> what the network reads. Differentiable."""
     x = pictures if how.order == "RGB" else pictures.flip(-3)
     return (x * how.scale - _as_channels(how.mean, x)) / _as_channels(how.std, x)
-
-
-def undo_preprocess(
-    x: Float[Tensor, "*b 3 h w"], *, how: Preprocessing
-) -> Float[Tensor, "*b 3 h w"]:
-    """The inverse of `preprocess`: what the network reads -> RGB pictures in 0..1 (not clamped)."""
-    x = (x * _as_channels(how.std, x) + _as_channels(how.mean, x)) / how.scale
-    return x if how.order == "RGB" else x.flip(-3)
