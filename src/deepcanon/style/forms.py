@@ -159,4 +159,4 @@ def moments(x: Map, scale: Vector, shift: Vector) -> Map:
 
 PLAIN = Forms(enlarge=enlarged, leave=one_by_one, normalise=instance_norm)
 # OpenVINO computes these in one layout, without a copy between (channels last, bf16 or f32).
-SHIPPED = Forms(enlarge=between, leave=four_at_once, normalise=instance_norm)
+SHIPPED = Forms(enlarge=spread, leave=four_at_once, normalise=instance_norm)
