@@ -32,23 +32,20 @@ class Forms:
     normalise: Callable[[Map, Vector, Vector], Map]
 
 
-def cut(x: Map, first: int = 0, *, height: int, width: int) -> Map:
-    """``height`` x ``width`` from row and column ``first`` on: a padding of less than nothing.
+def cut(x: Map, *, height: int, width: int) -> Map:
+    """The first ``height`` rows and ``width`` columns: a padding of less than nothing.
 
     As two slices, which exporters make of indices, it would be two passes over the map.
     """
-    right, below = width + first - x.shape[3], height + first - x.shape[2]
-    return functional.pad(x, (-first, right, -first, below))
+    return functional.pad(x, (0, width - x.shape[3], 0, height - x.shape[2]))
 
 
 # --- nearest neighbours twice as large, one reflected pixel around, 3x3 convolution --------------
 #
 # One pixel reflected around the enlarged map is one pixel repeated around the small map. Seen from
 # there, along one axis with the kernel (a, b, c), output 2r is a·x[r-1] + (b+c)·x[r], and output
-# 2r+1 is (a+b)·x[r] + c·x[r+1]: four kernels of 2x2 on two axes.
+# 2r+1 is (a+b)·x[r] + c·x[r+1]: pixel r adds c, b+c, a+b and a to the outputs 2r-1 to 2r+2.
 
-_BESIDE = ((1, 0, 0), (0, 1, 1), (0, 0, 0)), ((0, 0, 0), (1, 1, 0), (0, 0, 1))
-_BETWEEN = ((1, 1, 0), (0, 0, 1)), ((1, 0, 0), (0, 1, 1))
 _SPREAD = ((0, 0, 1), (0, 1, 1), (1, 1, 0), (1, 0, 0))
 
 
@@ -59,50 +56,14 @@ def enlarged(x: Map, conv: nn.Conv2d) -> Map:
     return functional.conv2d(x, conv.weight, conv.bias)
 
 
-def beside(x: Map, conv: nn.Conv2d) -> Map:
-    """3x3 around each small pixel gives its four large ones: as many products, no large copies."""
-    x = functional.pad(x, (1, 1, 1, 1), mode="replicate")
-    kernel = _interleaved(conv.weight, _BESIDE)
-    x = functional.conv2d(x, kernel, _four_times(conv.bias))
-    return functional.pixel_shuffle(x, 2)
-
-
-def between(x: Map, conv: nn.Conv2d) -> Map:
-    """2x2 small pixels give the four large ones in their midst: 4 products a pixel instead of 9."""
-    x = functional.pad(x, (1, 1, 1, 1), mode="replicate")
-    kernel = _interleaved(conv.weight, _BETWEEN)
-    x = functional.conv2d(x, kernel, _four_times(conv.bias))
-    x = functional.pixel_shuffle(x, 2)
-    return cut(x, 1, height=x.shape[2] - 2, width=x.shape[3] - 2)
-
-
 def spread(x: Map, conv: nn.Conv2d) -> Map:
     """A transposed 4x4 convolution: each small pixel adds to 4x4 large ones. 4 products a pixel."""
     x = functional.pad(x, (1, 1, 1, 1), mode="replicate")
     out, into = conv.weight.shape[:2]
-    matrix = _on_both_axes(torch.tensor(_SPREAD))  # [16, 9]
+    axis = torch.tensor(_SPREAD)
+    matrix = torch.kron(axis, axis).float()  # [16, 9]
     kernel = (conv.weight.reshape(out, into, 9) @ matrix.T).reshape(out, into, 4, 4)
     return functional.conv_transpose2d(x, kernel.transpose(0, 1), conv.bias, stride=2, padding=3)
-
-
-def _interleaved(
-    kernel: Float[Tensor, "d c 3 3"], phases: tuple[tuple[tuple[int, ...], ...], ...]
-) -> Float[Tensor, "d4 c k k"]:
-    """Four kernels for every one, in the order of `pixel_shuffle`."""
-    out, into = kernel.shape[:2]
-    size = len(phases[0])
-    maps = [
-        _on_both_axes(torch.tensor(below), torch.tensor(right))
-        for below in phases
-        for right in phases
-    ]
-    matrix = torch.cat(maps)  # [4 k k, 9]
-    kernels = (kernel.reshape(out, into, 9) @ matrix.T).reshape(out, into, 4, size * size)
-    return kernels.transpose(1, 2).reshape(4 * out, into, size, size)
-
-
-def _on_both_axes(below: Tensor, right: Tensor | None = None) -> Float[Tensor, "k2 9"]:
-    return torch.kron(below, below if right is None else right).float()
 
 
 def _four_times(bias: Tensor | None) -> Tensor:
@@ -140,21 +101,6 @@ def four_at_once(x: Map, conv: nn.Conv2d) -> Map:
 def instance_norm(x: Map, scale: Vector, shift: Vector) -> Map:
     """As in training: one node of each engine's own, then a product and a sum."""
     return functional.instance_norm(x, eps=EPS) * scale + shift
-
-
-def one_norm(x: Map, scale: Vector, shift: Vector) -> Map:
-    """Channels of all pictures in a row, so that the engine's node scales and shifts as well."""
-    batch, channels, height, width = x.shape
-    x = x.reshape(1, batch * channels, height, width)
-    x = functional.instance_norm(x, weight=scale.flatten(), bias=shift.flatten(), eps=EPS)
-    return x.reshape(batch, channels, height, width)
-
-
-def moments(x: Map, scale: Vector, shift: Vector) -> Map:
-    """Means by reductions, for engines whose norm has one thread."""
-    x = x - x.mean(dim=(2, 3), keepdim=True)
-    variance = x.square().mean(dim=(2, 3), keepdim=True)
-    return x * (scale * torch.rsqrt(variance + EPS)) + shift
 
 
 PLAIN = Forms(enlarge=enlarged, leave=one_by_one, normalise=instance_norm)
