@@ -30,10 +30,10 @@ def test_enlarging(size: tuple[int, int]) -> None:
     x, layer = noise(2, 4, *size), conv(4, 3, 3)
     expected = forms.enlarged(x, layer)
     assert expected.shape == (2, 3, 2 * size[0], 2 * size[1])
-    assert_close(forms.spread(x, layer), expected, rtol=1e-4, atol=1e-5)
+    assert_close(forms.between(x, layer), expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("form", [forms.enlarged, forms.spread])
+@pytest.mark.parametrize("form", [forms.enlarged, forms.between])
 def test_enlarging_by_hand(form: Form) -> None:
     """A kernel that only looks down, at a column of two pixels 1, 2, enlarged 1 1 2 2.
 
@@ -67,9 +67,10 @@ def test_cutting() -> None:
     x = torch.arange(20.0).reshape(1, 1, 4, 5)
     assert torch.equal(forms.cut(x, height=4, width=5), x)
     assert torch.equal(forms.cut(x, height=3, width=2), x[..., :3, :2])
+    assert torch.equal(forms.cut(x, 1, height=2, width=3), x[..., 1:3, 1:4])
 
 
-@pytest.mark.parametrize("form", [forms.spread, forms.four_at_once])
+@pytest.mark.parametrize("form", [forms.between, forms.four_at_once])
 def test_gradients_reach_the_trained_kernel(form: Form) -> None:
     layer: Any = conv(2, 3, 9 if form is forms.four_at_once else 3)
     form(noise(1, 2, 8, 8), layer).square().sum().backward()
