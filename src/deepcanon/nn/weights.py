@@ -8,7 +8,8 @@
 
 `read` gives the tensors, `copy_into` puts them into a module. A `KeyMap` says where each key of a
 file goes; ``None`` means dropped on purpose. A key that is left over or missing, another shape, a
-NaN: each is an error that names the tensor.
+NaN: each is an error that names the tensor. Only how many batches a norm has seen may be missing:
+PyTorch did not count them before 0.4.1, and files from then are still published.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from __future__ import annotations
 import pickle
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -114,11 +115,13 @@ def rename(weights: Weights, key_map: KeyMap) -> Weights:
     if unknown:
         raise _mismatch(weights.source, f"has no place for {_list(unknown)} in this model")
     wanted = {key for key, target in key_map.items() if target is not None}
-    missing = sorted(wanted - weights.tensors.keys())
+    missing = _missing(wanted, weights)
     if missing:
         raise _mismatch(weights.source, f"lacks {_list(missing)}, which this model needs")
     tensors = {
-        target: weights.tensors[key] for key, target in key_map.items() if target is not None
+        target: weights.tensors[key]
+        for key, target in key_map.items()
+        if target is not None and key in weights.tensors
     }
     return replace(weights, tensors=tensors)
 
@@ -133,19 +136,19 @@ def copy_into(module: nn.Module, weights: Weights) -> None:
     leftover = sorted(weights.tensors.keys() - state.keys())
     if leftover:
         raise _mismatch(weights.source, f"has no place for {_list(leftover)} in this model")
-    missing = sorted(state.keys() - weights.tensors.keys())
+    missing = _missing(state.keys(), weights)
     if missing:
         raise _mismatch(weights.source, f"lacks {_list(missing)}, which this model needs")
-    for key, ours in state.items():
-        theirs = weights.tensors[key]
+    for key, theirs in weights.tensors.items():
+        ours = state[key]
         if ours.shape != theirs.shape:
             raise _mismatch(
                 weights.source,
                 f"has {key} of shape {list(theirs.shape)}; this model's is {list(ours.shape)}",
             )
     with torch.no_grad():
-        for key, ours in state.items():
-            ours.copy_(weights.tensors[key])
+        for key, theirs in weights.tensors.items():
+            state[key].copy_(theirs)
 
 
 def keras_layers(weights: Weights, *, kernels: list[tuple[int, ...]]) -> list[str]:
@@ -167,6 +170,11 @@ def keras_layers(weights: Weights, *, kernels: list[tuple[int, ...]]) -> list[st
             f"has no convolution of shape {list(kernels[len(found)])} as number {len(found) + 1}",
         )
     return found
+
+
+def _missing(wanted: Set[str], weights: Weights) -> list[str]:
+    lacking = wanted - weights.tensors.keys()
+    return sorted(key for key in lacking if not key.endswith(".num_batches_tracked"))
 
 
 def _mismatch(source: str, what: str) -> BadInput:

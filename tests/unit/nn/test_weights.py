@@ -234,6 +234,22 @@ def test_copy_into_refuses_and_leaves_the_module_alone() -> None:
         assert torch.equal(net.weight, before)
 
 
+def test_only_the_count_of_batches_may_be_missing() -> None:
+    net = nn.Sequential(nn.BatchNorm2d(2))
+    old = {f"0.{part}": torch.full((2,), 3.0) for part in ("weight", "bias", "running_mean")}
+    with pytest.raises(BadInput, match=r"lacks 0\.running_var, which"):
+        copy_into(net, weights(**old))
+    old["0.running_var"] = torch.full((2,), 4.0)
+    copy_into(net, weights(**old))
+    assert net[0].num_batches_tracked == 0 and net[0].running_var[0] == 4
+
+    key_map = {f"bn.{key}": f"0.{key}" for key in net[0].state_dict()}
+    renamed = rename(weights(**{key.replace("0.", "bn."): old[key] for key in old}), key_map)
+    assert renamed.tensors.keys() == old.keys()
+    copy_into(net, weights(**old, **{"0.num_batches_tracked": torch.tensor(7)}))
+    assert net[0].num_batches_tracked == 7
+
+
 def test_many_keys_are_not_all_named() -> None:
     with pytest.raises(BadInput, match="a0, a1, a2, a3 and 6 more"):
         copy_into(nn.Identity(), weights(**{f"a{n}": torch.ones(1) for n in range(10)}))
