@@ -32,12 +32,20 @@ class Padding(StrEnum):
     VALID = "valid"  # no zeros: windows that lie wholly inside
 
 
+class Rounding(StrEnum):
+    """What becomes of values at the end of a side that do not fill a window."""
+
+    DOWN = "down"  # they are left out, as in any convolution
+    UP = "up"  # they make a window of their own, as in Caffe's pools
+
+
 class Window(NamedTuple):
     """What a convolution or a pool slides over its input: a square of ``kernel`` x ``kernel``."""
 
     kernel: int
     stride: int = 1
     padding: int = 0
+    rounding: Rounding = Rounding.DOWN
 
 
 # --- arithmetic ----------------------------------------------------------------------------------
@@ -70,16 +78,21 @@ def output_side(side: int, *, kernel: int, stride: int = 1, padding: int | Paddi
 
 def side_after(side: int, windows: Iterable[Window]) -> int:
     """What is left of a side when ``windows`` slide over it one after the other."""
-    for kernel, stride, padding in windows:
-        side = output_side(side, kernel=kernel, stride=stride, padding=padding)
+    for kernel, stride, padding, rounding in windows:
+        steps = output_side(side, kernel=kernel, stride=stride, padding=padding)
+        fills = (side + 2 * padding - kernel) % stride == 0
+        starts_inside = steps * stride < side + padding
+        side = steps + 1 if rounding == Rounding.UP and not fills and starts_inside else steps
     return side
 
 
 def smallest_side(windows: Sequence[Window]) -> int:
     """The smallest side of which ``windows``, one after the other, leave at least one value."""
     side = 1
-    for window in reversed(windows):
-        side = max((side - 1) * window.stride + window.kernel - 2 * window.padding, 1)
+    for kernel, stride, padding, rounding in reversed(windows):
+        last = (side - 1) * stride - padding  # where the last window starts
+        ends = last + kernel - padding
+        side = max(ends if rounding == Rounding.DOWN else max(ends - stride, last) + 1, 1)
     return side
 
 

@@ -10,6 +10,7 @@ from torch.testing import assert_close
 from deepcanon.core.errors import BadInput
 from deepcanon.nn.convolution import (
     Padding,
+    Rounding,
     Window,
     border,
     convolve,
@@ -147,6 +148,9 @@ def test_same_adds_no_more_zeros_than_it_must() -> None:
         [Window(2, 2)] * 5,
         [Window(11, 4, 2), Window(3, 2), Window(5, 1, 2), Window(3, 2)],
         [Window(1, 2), Window(5, 1, 4), Window(3, 2, 1)],
+        [Window(3, 2, rounding=Rounding.UP)],
+        [Window(11, 4), *[Window(5, 1, 2), Window(3, 2, rounding=Rounding.UP)] * 3],
+        [Window(2, 3, rounding=Rounding.UP), Window(3, 3, 1, Rounding.UP)] * 2,
     ],
 )
 def test_smallest_side_leaves_one_value_and_one_less_leaves_none(windows: list[Window]) -> None:
@@ -158,6 +162,22 @@ def test_smallest_side_leaves_one_value_and_one_less_leaves_none(windows: list[W
 def test_side_after_alexnets_first_layers() -> None:
     windows = [Window(11, 4, 2), Window(3, 2), Window(5, 1, 2), Window(3, 2)]
     assert [side_after(224, windows[:depth]) for depth in range(5)] == [224, 55, 27, 27, 13]
+
+
+@pytest.mark.parametrize(
+    "window", [(3, 2, 0), (3, 2, 1), (2, 2, 1), (2, 3, 0), (3, 4, 1), (5, 1, 2)]
+)
+def test_rounding_up_is_torchs_ceil_mode(window: tuple[int, int, int]) -> None:
+    grew = False
+    for side in range(max(window[0] - 2 * window[2], 2), 20):
+        pooled = torch.nn.functional.max_pool2d(
+            torch.rand(1, 1, side, side), *window, ceil_mode=True
+        )
+        up = side_after(side, [Window(*window, Rounding.UP)])
+        assert up == pooled.shape[2]
+        grew = grew or up > side_after(side, [Window(*window)])
+    # With (2, 2, 1) the window that is left over would start on the border: it is dropped.
+    assert grew == (window not in [(2, 2, 1), (5, 1, 2)])
 
 
 # --- gradients -----------------------------------------------------------------------------------
