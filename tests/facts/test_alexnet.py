@@ -118,7 +118,7 @@ def test_receptive_fields() -> None:
 
 def test_smallest_pictures() -> None:
     smallest = {name: on_meta(name).config.smallest for name in VARIANTS}
-    assert smallest == {"paper": 63, "single": 63, "caffe": 67, "torchvision": 63}
+    assert smallest == {"paper": 63, "single": 63, "caffe": 39, "torchvision": 63}
 
 
 def test_dropout_rate() -> None:

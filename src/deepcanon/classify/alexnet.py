@@ -38,7 +38,7 @@ ILSVRC 2010; 40.7 % and 18.2 % on the validation set of 2012, where five network
 *What differs from the paper.* All variants: pictures of other sizes, which the paper does not have,
 are averaged to the 6x6 map that fc6 reads. ``paper``: the padding of 2; a norm runs over all maps
 of a layer in a row (the paper does not say whether it stopped at the GPU's border). ``single``: no
-groups. ``caffe``: the BVLC release, see `CAFFE`; its pools round up, which at 227 changes nothing.
+groups. ``caffe``: the BVLC release, see `CAFFE`; its pools round up, which at 227 adds nothing.
 ``torchvision``: "One weird trick" (A. Krizhevsky 2014, https://arxiv.org/abs/1404.5997) without its
 parallelism: other widths, no norms, dropout before fc6 and fc7 instead of after, torch's own
 initialisation.
@@ -60,7 +60,7 @@ from deepcanon.classify.official import Official, load_weights
 from deepcanon.core.catalog import ModelCard, Variant, register
 from deepcanon.core.errors import BadInput
 from deepcanon.nn import preprocessing
-from deepcanon.nn.convolution import Window, side_after, smallest_side
+from deepcanon.nn.convolution import Rounding, Window, side_after, smallest_side
 from deepcanon.nn.lrn import ALPHA, SIZE, LocalResponseNorm
 from deepcanon.nn.pooling import AdaptiveAverage
 from deepcanon.nn.preprocessing import Preprocessing
@@ -119,6 +119,7 @@ class Config:
         Conv(384, 3, padding=1, groups=2),
         Conv(256, 3, padding=1, groups=2),
     )
+    pool: Window = POOL  # §3.4
     normalisation: Normalisation = Normalisation.SUM  # §3.3
     dropout: float = 0.5  # §4.2
     dropout_after: tuple[int, ...] = (6, 7)  # §4.2: outputs of fc6 and fc7; 5: what fc6 reads
@@ -131,6 +132,7 @@ class Config:
         # A config that went through JSON holds plain lists.
         convolutions = tuple(Conv(*each) for each in self.convolutions)
         object.__setattr__(self, "convolutions", convolutions)
+        object.__setattr__(self, "pool", Window(*self.pool))
         object.__setattr__(self, "dropout_after", tuple(self.dropout_after))
         if len(convolutions) != 5:
             raise BadInput(
@@ -170,7 +172,7 @@ class Config:
         """Convolutions and pools in the order in which a picture meets them."""
         found: list[Window] = []
         for number, conv in enumerate(self.convolutions, start=1):
-            found += [conv.window, POOL] if number in POOL_AFTER else [conv.window]
+            found += [conv.window, self.pool] if number in POOL_AFTER else [conv.window]
         return tuple(found)
 
     @property
@@ -190,6 +192,7 @@ SINGLE = replace(PAPER, convolutions=tuple(conv._replace(groups=1) for conv in P
 CAFFE = replace(
     PAPER,
     convolutions=(PAPER.convolutions[0]._replace(padding=0), *PAPER.convolutions[1:]),
+    pool=POOL._replace(rounding=Rounding.UP),
     normalisation=Normalisation.MEAN,
     initialisation=Initialisation.CAFFE,
     image_side=227,
@@ -215,6 +218,11 @@ def _norm(how: Normalisation) -> LocalResponseNorm:
     return LocalResponseNorm()
 
 
+def _pool(window: Window) -> nn.MaxPool2d:
+    kernel, stride, padding, rounding = window
+    return nn.MaxPool2d(kernel, stride, padding, ceil_mode=rounding == Rounding.UP)
+
+
 def _features(config: Config) -> nn.Sequential:
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     channels = 3
@@ -231,7 +239,7 @@ def _features(config: Config) -> nn.Sequential:
         if number in NORM_AFTER and config.normalisation is not Normalisation.NONE:
             layers[f"norm{number}"] = _norm(config.normalisation)
         if number in POOL_AFTER:
-            layers[f"pool{number}"] = nn.MaxPool2d(POOL.kernel, POOL.stride)
+            layers[f"pool{number}"] = _pool(config.pool)
         channels = conv.channels
     return nn.Sequential(layers)
 
@@ -283,7 +291,7 @@ class AlexNet(nn.Module):
     def forward(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b classes"]:
         """Pictures, preprocessed as the weights want them -> class scores (before softmax).
 
-        Raises BadInput for pictures under 63x63 pixels (67x67 in Caffe's).
+        Raises BadInput for pictures under 63x63 pixels (39x39 in Caffe's).
         """
         check_size(x, smallest=self.config.smallest)
         x = self.features(x)  # [b, 256, 6, 6] from 224x224
@@ -365,8 +373,9 @@ _SIZES = "pictures of other sizes are averaged to the 6x6 map that fc6 reads"
             ),
             "caffe": Variant(
                 config=CAFFE,
-                differs="crops of 227 without padding, norms with k = 1 and the mean of squares, "
-                f"biases 0.1 where the paper has 1, fc6 and fc7 start at 0.005; {_SIZES}",
+                differs="crops of 227 without padding, pools that round up, norms with k = 1 and "
+                "the mean of squares, biases 0.1 where the paper has 1, fc6 and fc7 start at "
+                f"0.005; {_SIZES}",
             ),
             "torchvision": Variant(
                 config=TORCHVISION,

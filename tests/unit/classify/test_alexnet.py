@@ -87,6 +87,15 @@ def test_caffes_norm_divides_alpha_by_the_window() -> None:
     assert_close(norm(x), nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=1.0)(x))
 
 
+def test_caffes_pools_keep_a_row_that_is_left_over() -> None:
+    x = torch.rand(1, 3, 80, 80)
+    assert AlexNet(narrow(CAFFE)).features(x).shape[2] == 2  # 18, 9, 4, 2
+    assert AlexNet(narrow(PAPER)).features(x).shape[2] == 1  # 19, 9, 4, 1
+    for config in (PAPER, CAFFE):
+        net = AlexNet(narrow(config, image_side=80))
+        assert net.config.map_side == net.features(x).shape[2]
+
+
 def test_dropout_acts_on_the_outputs_of_fc6_and_fc7() -> None:
     net = lively(narrow(PAPER, hidden=200, image_side=64)).train()
     seen = {}
@@ -158,7 +167,7 @@ def test_any_size_is_averaged_to_the_map_of_fc6(variant: str, size: tuple[int, i
 @each_variant
 def test_too_small_names_the_smallest(variant: str) -> None:
     net = lively(narrow(VARIANTS[variant]))
-    side = 67 if variant == "caffe" else 63
+    side = 39 if variant == "caffe" else 63
     assert torch.isfinite(net(torch.rand(1, 3, side, side))).all()
     for height, width in [(side - 1, 80), (80, side - 1), (1, 1)]:
         with pytest.raises(BadInput, match=f"{width}x{height} pixels") as caught:
@@ -204,6 +213,7 @@ def test_config_through_json_builds_the_same_network() -> None:
         net = create_model(
             "alexnet",
             convolutions=convolutions,
+            pool=[3, 2, 0, "up"],
             normalisation="mean",
             initialisation="caffe",
             image_side=227,
