@@ -19,8 +19,8 @@ class Row:
 
 
 ROWS: tuple[Row, ...] = (
-    Row(id="C1", name="Convolution layer"),
-    Row(id="C2", name="Pooling: max, average, L2"),
+    Row(id="C1", name="Convolution layer", modules=("deepcanon.nn.convolution",)),
+    Row(id="C2", name="Pooling: max, average, L2", modules=("deepcanon.nn.pooling",)),
     Row(id="C3", name="Fully connected layer and softmax"),
     Row(id="C4", name="Layer-pattern network"),
     Row(
@@ -35,7 +35,7 @@ ROWS: tuple[Row, ...] = (
         name="Local response normalisation",
         modules=("deepcanon.nn.lrn",),
     ),
-    Row(id="C9", name="Dropout"),
+    Row(id="C9", name="Dropout", modules=("deepcanon.nn.dropout",)),
     Row(
         id="C10",
         name="VGG A, A-LRN, B, C, D, E",
@@ -45,8 +45,17 @@ ROWS: tuple[Row, ...] = (
     Row(id="C12", name="BN-Inception (v2)"),
     Row(id="C13", name="Inception-v3"),
     Row(id="C14", name="Inception-v4, Inception-ResNet v1 and v2"),
-    Row(id="C15", name="Batch normalisation"),
-    Row(id="C16", name="ResNet and plain nets"),
+    Row(
+        id="C15",
+        name="Batch normalisation",
+        modules=("deepcanon.nn.batch_norm",),
+        missing="the experiment: steps to a fixed accuracy",
+    ),
+    Row(
+        id="C16",
+        name="ResNet and plain nets",
+        missing="the experiments: degradation, faster convergence",
+    ),
     Row(id="C17", name="ZF-net"),
     Row(id="C18", name="Training of classifiers"),
     Row(id="D1", name="Intersection over union"),
