@@ -89,7 +89,9 @@ def blobs(cache: Path) -> list[Path]:
     return sorted((cache / "openvino").rglob("*.blob"))
 
 
-def test_a_shipped_network_is_compiled_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_shipped_network_is_compiled_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     pytest.importorskip("openvino")
     cache = tmp_path / "cache"
     monkeypatch.setenv("DEEPCANON_CACHE", str(cache))
