@@ -200,6 +200,7 @@ def _stem(config: Config) -> nn.Sequential:
     how = config.normalisation
     conv1 = convolution(3, 64, kernel=7, stride=2, how=how)
     if config.stem is Stem.SEPARABLE:
+        assert isinstance(conv1.conv, nn.Conv2d)
         conv1[0] = separable(conv1.conv)
     layers: dict[str, nn.Module] = {
         "conv1": conv1,  # 112x112

@@ -6,7 +6,7 @@ See `deepcanon.classify.resnet`, whose citation, sections and figures these are.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Protocol
+from typing import Literal, Protocol
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -136,7 +136,8 @@ def initialise(net: nn.Module, *, how: Initialisation) -> None:
         if isinstance(layer, nn.BatchNorm2d):
             layer.reset_parameters()
         elif isinstance(layer, nn.Conv2d):
-            mode = "fan_in" if how is Initialisation.HE else "fan_out"
+            he = how is Initialisation.HE
+            mode: Literal["fan_in", "fan_out"] = "fan_in" if he else "fan_out"
             nn.init.kaiming_normal_(layer.weight, mode=mode, nonlinearity="relu")
         elif isinstance(layer, nn.Linear) and how is Initialisation.HE:
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
