@@ -114,7 +114,8 @@ def compare_in_both_modes(net: nn.Module, theirs: nn.Module, *, side: int = 64) 
     torch.manual_seed(2)
     for batch in (1, 3):
         compare(net, theirs, torch.randn(batch, 3, side, side))
-    net.train(), theirs.train()
+    for each in (net, theirs):
+        each.train()
     for batch in (3, 1):
         compare(net, theirs, torch.randn(batch, 3, side, side + 16))
     found, expected = net.state_dict(), theirs.state_dict()
@@ -173,7 +174,7 @@ def test_option_c(tmp_path: Path) -> None:
         if block.downsample is None:
             width = block.conv1.in_channels
             block.downsample = projection(width, width, stride=1)
-    randomise(theirs)
+    randomise(theirs).eval()
     compare_in_both_modes(ours("resnet18", "shortcut_c", theirs, tmp_path), theirs)
 
 
