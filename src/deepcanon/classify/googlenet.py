@@ -54,7 +54,6 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from math import sqrt
 from pathlib import Path
-from typing import cast
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -202,7 +201,7 @@ def _stem(config: Config) -> nn.Sequential:
     conv1 = convolution(3, 64, kernel=7, stride=2, how=how)
     if config.stem is Stem.SEPARABLE:
         assert isinstance(conv1.conv, nn.Conv2d)
-        conv1[0] = separable(cast("nn.Conv2d", conv1[0]))
+        conv1[0] = separable(conv1.conv)
     layers: dict[str, nn.Module] = {
         "conv1": conv1,  # 112x112
         "pool1": nn.MaxPool2d(3, stride=2, ceil_mode=True),  # 56x56
