@@ -33,14 +33,14 @@ Figure 5 of the paper (each convolution is followed by batch normalisation and a
 *Where the paper is inconsistent.* The outputs of 3c and 4e are those before their stride: 14x14
 and 7x7 follow. 4c and 4d cannot have 576 channels: 160 + 160 + 160 + 128 = 96 + 192 + 192 + 128 =
 608, and then 4e has 192 + 256 + 608 = 1056. With projections to 96 all outputs are the table's, and
-so the authors' own code (TF-Slim, inception_v2) has it: that is ``paper``. The column to the letter
+so has the authors' later code (TF-Slim, inception_v2): that is ``paper``. The column to the letter
 is ``wide``. §4.2 says 13.6 M parameters: figure 5 has 11.19 M, the wide form 11.28 M. The appendix
 says a quarter more parameters than GoogLeNet, which has 6.99 M: it is 1.6 times as many. It says
 30 % more multiply-adds, and those are right: 1935 M / 1499 M = 1.29.
 
 *What differs from the paper.* ``paper``: 4c and 4d, see above; nothing is said of borders nor of
 the starting weights: borders are half a window wide, so that a stride of 2 halves sizes upwards,
-and do not count in averages; weights are He's, truncated, and epsilon is 0.001, both as in TF-Slim.
+and do not count in averages; weights are He's, truncated; epsilon is 0.001, as in TF-Slim.
 ``wide``: the same, with projections to 128 in 4c and 4d.
 There are no auxiliary classifiers: no FC layer but the last is there, says §4.2.
 """
