@@ -52,7 +52,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -65,6 +64,7 @@ from deepcanon.nn.lrn import ALPHA, SIZE, LocalResponseNorm
 from deepcanon.nn.pooling import AdaptiveAverage
 from deepcanon.nn.preprocessing import Preprocessing
 from deepcanon.nn.taps import check_size
+from deepcanon.nn.unfilled import unfilled
 from deepcanon.nn.weights import KeyMap
 
 NORM_AFTER = (1, 2)  # §3.5: response normalisation follows the first and second convolution,
@@ -280,12 +280,10 @@ class AlexNet(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        device = torch.get_default_device()
-        with torch.device("meta"):  # torch's own initialisation would only be overwritten
+        with unfilled(self):
             self.features = _features(config)
             self.average = AdaptiveAverage(config.map_side)
             self.classifier = _classifier(config)
-        self.to_empty(device=device)
         initialise(self, how=config.initialisation)
 
     def forward(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b classes"]:

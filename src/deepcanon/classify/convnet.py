@@ -29,7 +29,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -39,6 +38,7 @@ from deepcanon.core.errors import BadInput
 from deepcanon.nn.pooling import AdaptiveAverage, L2Pool
 from deepcanon.nn.preprocessing import Preprocessing
 from deepcanon.nn.taps import check_size
+from deepcanon.nn.unfilled import unfilled
 
 
 class Pool(StrEnum):
@@ -143,12 +143,10 @@ class ConvNet(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        device = torch.get_default_device()
-        with torch.device("meta"):  # torch's own initialisation would only be overwritten
+        with unfilled(self):
             self.features, channels = _features(config)
             self.average = AdaptiveAverage(config.map_side)
             self.classifier = _classifier(config, read=channels * config.map_side**2)
-        self.to_empty(device=device)
         # Notes, "Neural Networks Part 2": normal with variance 2 / n for n inputs, zero biases.
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d | nn.Linear):

@@ -49,7 +49,6 @@ from enum import StrEnum
 from functools import partial
 from pathlib import Path
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -71,6 +70,7 @@ from deepcanon.core.errors import BadInput
 from deepcanon.nn import preprocessing
 from deepcanon.nn.preprocessing import Preprocessing
 from deepcanon.nn.taps import check_size
+from deepcanon.nn.unfilled import unfilled
 
 
 class Block(StrEnum):
@@ -151,9 +151,8 @@ class ResNet(nn.Module):
         super().__init__()
         self.config = config
         self.preprocessing: Preprocessing | None = None  # what the loaded weights expect
-        device = torch.get_default_device()
         width, (make, times) = config.width, _maker(config)
-        with torch.device("meta"):  # torch's own initialisation would only be overwritten
+        with unfilled(self):
             self.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
             self.bn1 = nn.BatchNorm2d(width)
             self.relu = nn.ReLU(inplace=True)
@@ -168,7 +167,6 @@ class ResNet(nn.Module):
                 into = out
             self.layer1, self.layer2, self.layer3, self.layer4 = stages  # conv2_x .. conv5_x
             self.fc = nn.Linear(into, config.num_classes)
-        self.to_empty(device=device)
         initialise(self, how=config.initialisation)
 
     def forward(self, pictures: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b classes"]:

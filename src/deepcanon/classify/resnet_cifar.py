@@ -35,7 +35,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -52,6 +51,7 @@ from deepcanon.core.catalog import ModelCard, Variant, register
 from deepcanon.core.errors import BadInput
 from deepcanon.nn.preprocessing import Preprocessing
 from deepcanon.nn.taps import check_size
+from deepcanon.nn.unfilled import unfilled
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,10 +91,9 @@ class CifarResNet(nn.Module):
         super().__init__()
         self.config = config
         self.preprocessing: Preprocessing | None = None  # what the loaded weights expect
-        device = torch.get_default_device()
         width, n = config.width, (config.depth - 2) // 6
         make = partial(Basic, shortcut=config.shortcut)
-        with torch.device("meta"):  # torch's own initialisation would only be overwritten
+        with unfilled(self):
             self.conv1 = nn.Conv2d(3, width, 3, padding=1, bias=False)
             self.bn1 = nn.BatchNorm2d(width)
             self.relu = nn.ReLU(inplace=True)
@@ -104,7 +103,6 @@ class CifarResNet(nn.Module):
                 into = out
             self.layer1, self.layer2, self.layer3 = stages  # 32x32, 16x16, 8x8
             self.fc = nn.Linear(into, config.num_classes)
-        self.to_empty(device=device)
         initialise(self, how=config.initialisation)
 
     def forward(self, pictures: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b classes"]:

@@ -49,6 +49,7 @@ from deepcanon.nn.preprocessing import Preprocessing
 from deepcanon.nn.taps import Pooling, check_size
 from deepcanon.nn.taps import tap_names as tap_names
 from deepcanon.nn.taps import taps as taps
+from deepcanon.nn.unfilled import unfilled
 
 # §3.1 prints "zero mean and 10^-2 variance". Taken as a variance (std 0.1) the logits of D start
 # near 1e8; He et al. 2015 (arXiv:1502.01852, §2.2) take it as the standard deviation, and so do we.
@@ -163,10 +164,9 @@ def convolution_stack(config: Config) -> nn.Sequential:
     Layers stand as in torchvision, so ``state_dict`` keys are ``N.weight`` where the whole
     network's are ``features.N.weight``. `taps` names its activations.
     """
-    device = torch.get_default_device()
-    with torch.device("meta"):  # torch's own initialisation would only be overwritten
-        stack = nn.Sequential(*_layers(config))
-    stack.to_empty(device=device)
+    stack = nn.Sequential()
+    with unfilled(stack):
+        stack.extend(_layers(config))
     initialise(stack, how=config.initialisation)
     return stack
 
@@ -180,18 +180,19 @@ class VGG(nn.Module):
         self.preprocessing: Preprocessing | None = None  # what the loaded weights expect
         self.features = convolution_stack(config)
         self.map_side = side = config.image_side // config.smallest  # 7
-        device = torch.get_default_device()
-        with torch.device("meta"):
-            self.classifier = nn.Sequential(
-                nn.Linear(config.stages[-1][-1].channels * side**2, config.hidden),  # 512 * 7 * 7
-                nn.ReLU(),
-                nn.Dropout(config.dropout),
-                nn.Linear(config.hidden, config.hidden),
-                nn.ReLU(),
-                nn.Dropout(config.dropout),
-                nn.Linear(config.hidden, config.num_classes),
+        self.classifier = nn.Sequential()
+        with unfilled(self.classifier):
+            self.classifier.extend(
+                [
+                    nn.Linear(config.stages[-1][-1].channels * side**2, config.hidden),  # 512 7 7
+                    nn.ReLU(),
+                    nn.Dropout(config.dropout),
+                    nn.Linear(config.hidden, config.hidden),
+                    nn.ReLU(),
+                    nn.Dropout(config.dropout),
+                    nn.Linear(config.hidden, config.num_classes),
+                ]
             )
-        self.classifier.to_empty(device=device)
         initialise(self.classifier, how=config.initialisation)
 
     def forward(self, pictures: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b classes"]:

@@ -57,6 +57,7 @@ from deepcanon.nn.lrn import LocalResponseNorm
 from deepcanon.nn.pooling import AdaptiveAverage
 from deepcanon.nn.preprocessing import Preprocessing
 from deepcanon.nn.taps import check_size
+from deepcanon.nn.unfilled import unfilled
 
 # Figure 3, with the padding that its sides need.
 CONVOLUTIONS = (
@@ -164,12 +165,10 @@ class ZFNet(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        device = torch.get_default_device()
-        with torch.device("meta"):  # torch's own initialisation would only be overwritten
+        with unfilled(self):
             self.features = _features(config)
             self.average = AdaptiveAverage(config.map_side)
             self.classifier = _classifier(config)
-        self.to_empty(device=device)
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d | nn.Linear):
                 nn.init.normal_(layer.weight, std=INIT_STD)
