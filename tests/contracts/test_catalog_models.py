@@ -23,6 +23,7 @@ from deepcanon.core.record import Record
 from deepcanon.engine.export import export
 from deepcanon.nn.layer_table import example_inputs, layer_table
 from deepcanon.nn.weights import copy_into, read, write
+from tests.tiny_record import CLASSIFIER
 
 FEW = {"num_classes": 5, "hidden": 24, "image_side": 64}
 SHALLOW = {"width": 8, "blocks": [1, 2, 1, 1], "depth": 14}  # of networks that have a `shortcut`
@@ -257,17 +258,11 @@ def test_onnx_equals_torch_at_several_batches_and_sizes(name: str, tmp_path: Pat
 
 def record_of(name: str, net: nn.Module) -> Record:
     config = getattr(net, "config", None)
-    return Record(
+    return dataclasses.replace(
+        CLASSIFIER,
         model=name,
         variant=get_card(name).default,
         domain=get_card(name).domain,
         config=dataclasses.asdict(config) if dataclasses.is_dataclass(config) else {},
-        labels=[],
         preprocessing={},
-        licence="Apache-2.0",
-        recipe={},
-        data="none",
-        date="2025-01-01",
-        hardware="none",
-        scores={},
     )

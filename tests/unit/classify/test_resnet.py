@@ -25,9 +25,9 @@ from deepcanon.classify.resnet_cifar import CifarResNet
 from deepcanon.classify.resnet_weights import IMAGENET
 from deepcanon.core.catalog import create_model
 from deepcanon.core.errors import BadInput
-from deepcanon.core.record import Record
 from deepcanon.nn import weights as weights_io
 from deepcanon.nn.preprocessing import CAFFE, TORCHVISION
+from tests.tiny_record import CLASSIFIER
 
 pytestmark = pytest.mark.row("C16")
 
@@ -259,30 +259,13 @@ def test_config_through_json_builds_the_same_network() -> None:
 # --- weights -------------------------------------------------------------------------------------
 
 
-def record(model: str) -> Record:
-    return Record(
-        model=model,
-        variant="paper",
-        domain="classify",
-        config={},
-        labels=[],
-        preprocessing=CAFFE.to_dict(),
-        licence="Apache-2.0",
-        recipe={},
-        data="none",
-        date="2025-01-01",
-        hardware="none",
-        scores={},
-    )
-
-
 @each_network
 def test_our_files_say_themselves_how_pictures_are_prepared(
     config: Config | resnet_cifar.Config, tmp_path: Path
 ) -> None:
     source, net = narrow(config), narrow(config)
     nn.init.normal_(source.fc.bias)
-    path = weights_io.write(source, tmp_path / "a.safetensors", record=record("any"))
+    path = weights_io.write(source, tmp_path / "a.safetensors", record=CLASSIFIER)
     load_it = load if isinstance(net, ResNet) else resnet_cifar.load
     assert load_it(net, path) == CAFFE == net.preprocessing
     assert_close(net.state_dict(), source.state_dict())

@@ -13,9 +13,9 @@ from torch.testing import assert_close
 from deepcanon.classify import vgg, vgg_weights
 from deepcanon.classify.vgg import A, Config, Conv, D, convolution_stack, load
 from deepcanon.core.errors import BadInput, Unavailable
-from deepcanon.core.record import Record
 from deepcanon.nn import weights as weights_io
 from deepcanon.nn.preprocessing import CAFFE, TORCHVISION
+from tests.tiny_record import CLASSIFIER
 
 pytestmark = pytest.mark.row("C10")
 
@@ -33,23 +33,6 @@ def randomised(net: nn.Module, *, seed: int) -> nn.Module:
     for parameter in net.parameters():
         nn.init.normal_(parameter)
     return net
-
-
-def record() -> Record:
-    return Record(
-        model="vgg16",
-        variant="paper",
-        domain="classify",
-        config={},
-        labels=[],
-        preprocessing=CAFFE.to_dict(),
-        licence="Apache-2.0",
-        recipe={},
-        data="none",
-        date="2025-01-01",
-        hardware="none",
-        scores={},
-    )
 
 
 # --- PyTorch and ours ----------------------------------------------------------------------------
@@ -71,8 +54,8 @@ def test_stack_from_the_file_of_a_whole_network_drops_the_fc_layers(tmp_path: Pa
 
 def test_our_files_say_themselves_how_pictures_are_prepared(tmp_path: Path) -> None:
     source = randomised(vgg.VGG(narrow(D)), seed=0)
-    whole = weights_io.write(source, tmp_path / "a.safetensors", record=record())
-    half = weights_io.write(source.features, tmp_path / "b.safetensors", record=record())
+    whole = weights_io.write(source, tmp_path / "a.safetensors", record=CLASSIFIER)
+    half = weights_io.write(source.features, tmp_path / "b.safetensors", record=CLASSIFIER)
     net = vgg.VGG(narrow(D))
     assert load(net, whole) == CAFFE == net.preprocessing
     assert_close(net.state_dict(), source.state_dict())

@@ -14,9 +14,10 @@ from torch import nn
 from torch.testing import assert_close
 
 from deepcanon.core.errors import BadInput
-from deepcanon.core.record import Record, read_record
+from deepcanon.core.record import read_record
 from deepcanon.nn.preprocessing import CAFFE
 from deepcanon.nn.weights import Weights, copy_into, keras_layers, read, rename, write
+from tests.tiny_record import CLASSIFIER
 
 pytestmark = pytest.mark.row("C10")
 
@@ -29,23 +30,6 @@ class Evil:
 
     def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
         return os.system, (f"touch {self.victim}",)
-
-
-def record() -> Record:
-    return Record(
-        model="tiny",
-        variant="paper",
-        domain="classify",
-        config={"num_classes": 2},
-        labels=["a", "b"],
-        preprocessing=CAFFE.to_dict(),
-        licence="Apache-2.0",
-        recipe={},
-        data="none",
-        date="2025-01-01",
-        hardware="none",
-        scores={"top1": 0.5},
-    )
 
 
 def weights(**tensors: torch.Tensor) -> Weights:
@@ -177,10 +161,10 @@ def test_not_finite_is_refused_by_name(
 
 def test_write_and_read_with_the_record(tmp_path: Path) -> None:
     net = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
-    path = write(net, tmp_path / "new" / "a.safetensors", record=record())
+    path = write(net, tmp_path / "new" / "a.safetensors", record=CLASSIFIER)
     got = read(path)
     assert_close(got.tensors, dict(net.state_dict()))
-    assert got.record == record() == read_record(path)
+    assert got.record == CLASSIFIER == read_record(path)
     assert got.preprocessing == CAFFE
     assert os.listdir(path.parent) == ["a.safetensors"]
 
@@ -188,13 +172,13 @@ def test_write_and_read_with_the_record(tmp_path: Path) -> None:
 def test_write_separates_shared_weights(tmp_path: Path) -> None:
     net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     net[1].weight = net[0].weight
-    got = read(write(net, tmp_path / "a.safetensors", record=record())).tensors
+    got = read(write(net, tmp_path / "a.safetensors", record=CLASSIFIER)).tensors
     assert_close(got["0.weight"], got["1.weight"])
 
 
 def test_write_takes_one_suffix_only(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"not named \.safetensors"):
-        write(nn.Linear(1, 1), tmp_path / "a.pth", record=record())
+        write(nn.Linear(1, 1), tmp_path / "a.pth", record=CLASSIFIER)
 
 
 def test_safetensors_without_a_record(tmp_path: Path) -> None:
