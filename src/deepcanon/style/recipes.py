@@ -108,6 +108,7 @@ class TransformRecipe:
     style_weight: float = 12.0  # ours: at 20 the content goes
     tv_weight: float = 8.0  # ours
     tone_weight: float = 0.5  # ours: what it costs when light and dark change places
+    lattice_weight: float = 1000.0  # ours: a raster of two grey levels costs about 0.06
     seed: int = 0
     precision: Precision = "auto"
     checkpoint_every: int = 500  # steps
@@ -148,7 +149,8 @@ class NewStyleRecipe(TransformRecipe):
     learning_rate: float = 1e-1  # of Adam; ours, as the shipped network's vectors learnt
     vectors_faster: float = 1.0  # nothing but vectors learns here, at the learning rate itself
     content_tap: str = "relu3_3"  # ours, as the shipped network's, and the next two
-    content_weight: float = 0.75
+    content_weight: float = 0.25
+    tv_weight: float = 20.0
     tone_weight: float = 0.3
     checkpoint_every: int = 200  # steps
     preview_every: int = 200  # steps
@@ -183,6 +185,7 @@ RECIPES: dict[str, Recipe] = {
         average=0.0,
         window=0,
         tone_weight=0.0,
+        lattice_weight=0.0,
         style_taps=dict(PAPER_TAPS),
     ),
     # One style, ours throughout. Not run so far.
@@ -193,7 +196,9 @@ RECIPES: dict[str, Recipe] = {
     # Second part, against VGG16, with `start` where the first ended: an hour, total 1.85 -> 1.37.
     # The lattice fades; a weave of up to 2.9 grey levels stays (docs/results.md). docs/LOG.md tells
     # what else came between the two.
-    "multistyle-finish": replace(_MULTISTYLE, features="vgg16", side=144, steps=5600),
+    "multistyle-finish": replace(
+        _MULTISTYLE, features="vgg16", side=144, steps=6000, content_weight=0.25, tv_weight=20.0
+    ),
     # 16 minutes beside an evaluation on the same two cores, total 1.28 -> 0.56.
     "new-style": NewStyleRecipe(),
 }

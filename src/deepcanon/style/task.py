@@ -7,7 +7,8 @@ VGG (Johnson et al. 2016, §3.2; N, G as in `deepcanon.style.losses.mean_gram`):
     style    sum_l w_l |G_l(y) - G_l(s)|^2 / |G_l(s)|^2      at `style_taps`, sum_l w_l = 1
     total    content_weight * content + style_weight * style + tv_weight * mean squared step
 
-What is trained adds ``tone_weight * tone_distance(y, x)``, which is no part of the objective.
+What is trained adds ``tone_weight * tone_distance(y, x) + lattice_weight * lattice(y)``, no part of
+the objective.
 
 *What differs from the paper*, with every recipe: content and style are relative to the size of
 their targets, so that one set of weights serves paintings whose Gram matrices differ a hundredfold
@@ -15,7 +16,8 @@ their targets, so that one set of weights serves paintings whose Gram matrices d
 are square crops of 0.6 to 1 of the shorter side, mirrored half of the time, where the paper scales
 whole ones to 256 x 256. With all but `johnson-paper`: unequal weights of the style taps; a rate
 that rises and then falls by half a cosine; what ships is a moving average of the weights; the judge
-looks through a `window` that moves a little each step; light must stay light (`tone_weight`).
+looks through a `window` that moves a little each step; light must stay light (`tone_weight`); no
+raster may show (`lattice_weight`).
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from deepcanon.style.features import FeatureNet
 from deepcanon.style.johnson import Norm, TransformNet
-from deepcanon.style.losses import mean_gram, tone_distance, total_variation
+from deepcanon.style.losses import lattice, mean_gram, tone_distance, total_variation
 from deepcanon.style.recipes import TransformRecipe
 from deepcanon.training import schedules
 from deepcanon.training.muon import Muon
@@ -152,10 +154,11 @@ class Repainting(pl.LightningModule):
         draw = [self.recipe.seed, 4, self.global_step]
         seen = window(photos.shape[-2:], margin=self.recipe.window, seed=draw)
         terms = loss(painted[seen], loss.content(photos[seen]), styles)
-        tone = tone_distance(painted, photos)
-        logged = {**terms._asdict(), "tone": tone}
+        tone, raster = tone_distance(painted, photos), lattice(painted)
+        logged = {**terms._asdict(), "tone": tone, "lattice": raster}
         self.log_dict({name: value.mean() for name, value in logged.items()})
-        return (terms.total + self.recipe.tone_weight * tone).mean()
+        recipe = self.recipe
+        return (terms.total + recipe.tone_weight * tone + recipe.lattice_weight * raster).mean()
 
     def on_train_batch_end(self, *_: object) -> None:
         """Move the average: ``a <- d a + (1 - d) w``, with a smaller d in the first steps."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from deepcanon.style.losses import gram, mean_gram, tone_distance, total_variation
+from deepcanon.style.losses import gram, lattice, mean_gram, tone_distance, total_variation
 
 pytestmark = [pytest.mark.row("T1"), pytest.mark.row("T2")]
 
@@ -70,3 +70,30 @@ def test_tone_is_luma_of_whole_squares() -> None:
     assert tone_distance(blue, photo).item() == pytest.approx(0, abs=1e-3)
     checks = photo + 0.1 * (-1.0) ** (torch.arange(16)[:, None] + torch.arange(16))
     assert tone_distance(checks, photo).item() == pytest.approx(0, abs=1e-4)
+
+
+def test_lattice_by_hand() -> None:
+    # One raster, twice as wide: the places' means are the picture's own, 1 in one of sixteen.
+    dot = torch.zeros(1, 1, 4, 8)
+    dot[0, 0, 1, [2, 6]] = 1
+    assert lattice(dot).item() == pytest.approx(1 / 16 - 1 / 256)
+    dot[0, 0, 1, 6] = 0  # seen in one raster of two: half of the mean, a fourth of the variance
+    assert lattice(dot).item() == pytest.approx((1 / 16 - 1 / 256) / 4)
+
+
+def test_lattice_is_the_power_of_the_waves_of_periods_two_and_four() -> None:
+    columns = torch.arange(32.0)
+    stripes = 0.02 * torch.cos(torch.pi * columns)[None] + torch.zeros(24, 32)
+    waves = 0.03 * torch.sin(torch.pi / 2 * columns)[None] + torch.zeros(24, 32)
+    both = torch.stack([stripes, waves])[:, None] + 0.5
+    torch.testing.assert_close(lattice(both), torch.tensor([0.02**2, 0.03**2 / 2]))
+
+
+def test_lattice_of_a_picture_without_one() -> None:
+    columns = torch.arange(36.0)
+    smooth = (torch.sin(2 * torch.pi * columns / 12)[None] + torch.zeros(36, 36))[None, None]
+    assert lattice(smooth).item() < 1e-12
+    cut = smooth[..., :35, :34]  # what makes no whole raster is left out
+    torch.testing.assert_close(lattice(cut), lattice(smooth[..., :32, :32]))
+    with pytest.raises(ValueError, match=r"raster of 4 pixels in \(3, 8\)"):
+        lattice(torch.zeros(1, 3, 3, 8))

@@ -263,20 +263,22 @@ def test_muon_has_a_rate_for_kernels() -> None:
         assert rates[id(weight)] == pytest.approx(expected), name
 
 
-def test_tone_is_trained_and_logged_and_no_part_of_the_objective(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("term", ["tone", "lattice"])
+def test_what_is_trained_and_logged_and_no_part_of_the_objective(
+    term: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    none = {"tone_weight": 0.0, "lattice_weight": 0.0}
     photos = torch.rand(2, 3, 24, 24, generator=torch.Generator().manual_seed(4))
     found = []
     for weight in (0.0, 2.0):
-        one = at(0, task(tone_weight=weight))
+        one = at(0, task(**{**none, f"{term}_weight": weight}))
         logged: dict[str, torch.Tensor] = {}
         monkeypatch.setattr(one, "log_dict", logged.update)
         found.append((one.training_step(photos, 0), logged))
     (without, plain), (trained, logged) = found
     assert without == plain["total"] == logged["total"]
-    assert trained.item() == pytest.approx((logged["total"] + 2 * logged["tone"]).item())
-    assert logged["tone"] > 0
+    assert trained.item() == pytest.approx((logged["total"] + 2 * logged[term]).item())
+    assert logged[term] > 0
 
 
 def test_no_average() -> None:
