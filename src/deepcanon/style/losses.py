@@ -51,10 +51,10 @@ def tone_distance(
 
 
 def lattice(pictures: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
-    """The variance of the means of each place in a raster of 4 x 4 pixels, over places and channels.
+    """The variance of the means of each place in a raster of 4 x 4 pixels, a mean over channels.
 
     0 for a picture that favours no row or column; by Parseval the sum of squared amplitudes of its
-    waves of periods 2 and 4, a mean over channels. Sides below 4 have no raster: ValueError. Ours:
+    waves of periods 2 and 4. Sides below 4 have no raster: ValueError. Ours:
     a network that doubles the size twice can print such a pattern, which no Gram matrix forbids.
     """
     height, width = (side // PERIOD for side in pictures.shape[-2:])
