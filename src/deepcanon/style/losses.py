@@ -54,8 +54,8 @@ def lattice(pictures: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
     """The variance of the means of each place in a raster of 4 x 4 pixels, a mean over channels.
 
     0 for a picture that favours no row or column; by Parseval the sum of squared amplitudes of its
-    waves of periods 2 and 4. Sides below 4 have no raster: ValueError. Ours:
-    a network that doubles the size twice can print such a pattern, which no Gram matrix forbids.
+    waves of periods 2 and 4. Sides below 4 have no raster: ValueError. Ours: a network that doubles
+    the size twice can print such a pattern, which no Gram matrix forbids.
     """
     height, width = (side // PERIOD for side in pictures.shape[-2:])
     if not height or not width:
