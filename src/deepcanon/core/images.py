@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -85,26 +85,34 @@ _HAS_ICC = {"PNG", "JPEG", "WEBP", "TIFF"}
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
-def load(source: Source, *, max_side: int | None = None) -> Picture:
+class _Limits(NamedTuple):
+    max_side: int | None
+    min_side: int
+
+
+def load(source: Source, *, max_side: int | None = None, min_side: int = MIN_SIDE) -> Picture:
     """Read a picture: a path, "-" (standard input), bytes, an open file, a PIL image, an array.
 
     Arrays are [h, w], [h, w, 1|3|4]; uint8, uint16, or floats in 0..1. `max_side` shrinks, never
-    enlarges. Raises `BadInput` for what is missing, damaged, too small or too large.
+    enlarges. Raises `BadInput` for what is missing, damaged, too large, or has fewer than
+    `min_side` pixels on a side.
     """
+    limits = _Limits(max_side, min_side)
     if isinstance(source, np.ndarray):
         picture = from_array(source, name="array")
-        check_size(picture.pixels.shape[1], picture.pixels.shape[0], name=picture.name)
+        height, width = picture.pixels.shape[:2]
+        check_size(width, height, name=picture.name, least=min_side)
     elif isinstance(source, Image.Image):
         name = Path(getattr(source, "filename", "") or "picture").name
-        check_size(source.width, source.height, name=name)
+        check_size(source.width, source.height, name=name, least=min_side)
         picture = _decode(source, name=name)
     elif isinstance(source, (bytes, bytearray)):
-        picture = _read(io.BytesIO(source), size=len(source), name="picture", max_side=max_side)
+        picture = _read(io.BytesIO(source), size=len(source), name="picture", limits=limits)
     elif isinstance(source, (str, Path)):
-        picture = _read_path(source, max_side=max_side)
+        picture = _read_path(source, limits=limits)
     else:
         name = Path(str(getattr(source, "name", "picture"))).name
-        picture = _read_stream(source, name=name, max_side=max_side)
+        picture = _read_stream(source, name=name, limits=limits)
     return picture if max_side is None else shrink(picture, max_side=max_side)
 
 
@@ -254,14 +262,14 @@ def _kinds() -> str:
     return "pictures end in " + " ".join(sorted(SUFFIXES))
 
 
-def _read_path(source: str | Path, *, max_side: int | None) -> Picture:
+def _read_path(source: str | Path, *, limits: _Limits) -> Picture:
     if str(source) == "-":
-        return _read_stream(sys.stdin.buffer, name="standard input", max_side=max_side)
+        return _read_stream(sys.stdin.buffer, name="standard input", limits=limits)
     path = Path(source)
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
-            return _read(file, size=size, name=str(path), max_side=max_side)
+            return _read(file, size=size, name=str(path), limits=limits)
     except FileNotFoundError as cause:
         raise BadInput(f"{path} does not exist", hint="check the path of the picture") from cause
     except IsADirectoryError as cause:
@@ -271,12 +279,12 @@ def _read_path(source: str | Path, *, max_side: int | None) -> Picture:
         raise BadInput(f"{path} cannot be read: {reason}", hint="check its permissions") from cause
 
 
-def _read_stream(file: BinaryIO, *, name: str, max_side: int | None) -> Picture:
+def _read_stream(file: BinaryIO, *, name: str, limits: _Limits) -> Picture:
     content = file.read(MAX_BYTES + 1)
-    return _read(io.BytesIO(content), size=len(content), name=name, max_side=max_side)
+    return _read(io.BytesIO(content), size=len(content), name=name, limits=limits)
 
 
-def _read(file: BinaryIO, *, size: int, name: str, max_side: int | None) -> Picture:
+def _read(file: BinaryIO, *, size: int, name: str, limits: _Limits) -> Picture:
     if size == 0:
         raise BadInput(f"{name} is empty (0 bytes)", hint="give it a picture to read")
     if size > MAX_BYTES:
@@ -297,11 +305,11 @@ def _read(file: BinaryIO, *, size: int, name: str, max_side: int | None) -> Pict
     except Exception as cause:  # a damaged header makes Pillow raise any of a dozen kinds
         raise _damaged(name, cause) from cause
     with image:
-        check_size(image.width, image.height, name=name)
-        if max_side is not None:
+        check_size(image.width, image.height, name=name, least=limits.min_side)
+        if limits.max_side is not None:
             # A JPEG decodes at 1/2, 1/4, 1/8 for a fraction of the cost; twice the wanted size
             # is kept so that the antialiased resize still decides the look.
-            image.draft(None, (2 * max_side, 2 * max_side))
+            image.draft(None, (2 * limits.max_side, 2 * limits.max_side))
         return _decode(image, name=name)
 
 

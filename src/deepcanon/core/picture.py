@@ -88,11 +88,11 @@ def from_array(array: npt.NDArray[Any], *, name: str) -> Picture:
     return Picture(pixels=pixels, alpha=alpha, icc=None, name=name, format="")
 
 
-def check_size(width: int, height: int, *, name: str) -> None:
-    """Raise `BadInput` for fewer than `MIN_SIDE` pixels on a side, or more than `MAX_PIXELS`."""
-    if min(width, height) < MIN_SIDE:
+def check_size(width: int, height: int, *, name: str, least: int = MIN_SIDE) -> None:
+    """Raise `BadInput` for fewer than `least` pixels on a side, or more than `MAX_PIXELS`."""
+    if min(width, height) < least:
         raise BadInput(
-            f"{name} is {width}x{height} pixels; the smallest is {MIN_SIDE}x{MIN_SIDE}",
+            f"{name} is {width}x{height} pixels; the smallest is {least}x{least}",
             hint="use a larger picture",
         )
     if width * height > MAX_PIXELS:
