@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from deepcanon.core.images import save
 from deepcanon.core.landscape import Field, Pixels, Size, ink, landscape, noise, sides, to_bytes
 
-__all__ = ["painting", "photo", "picture_folder"]
+__all__ = ["SHAPES", "painting", "photo", "picture_folder", "shape", "shape_folder"]
 
 _SUPERSAMPLE = 2
 
@@ -74,6 +75,84 @@ def picture_folder(folder: str | Path, n: int, seed: int = 0, *, size: Size = 25
     for i, path in enumerate(paths):
         save(photo(seed * 100_003 + i, size), path)
     return paths
+
+
+# fmt: off
+SHAPES = (
+    "disc", "ring", "square", "frame", "triangle", "cross", "star", "stripes", "bars", "checks",
+)
+# fmt: on
+
+
+def shape(label: int, seed: int | Sequence[int], size: Size = 32) -> Pixels:
+    """A picture of one of `SHAPES`: its place, size, turn and colours are drawn from the seed.
+
+    Light on dark or dark on light, with noise, so that neither colour nor brightness tells the
+    class. `size` is a side or (height, width) in pixels; returns uint8 [h, w, 3].
+    """
+    rng = np.random.default_rng([*([seed] if isinstance(seed, int) else seed), label])
+    height, width = (4 * side for side in sides(size))
+    reach = min(height, width) * rng.uniform(0.28, 0.42)
+    centre = rng.uniform(reach, width - reach), rng.uniform(reach, height - reach)
+    turn = rng.uniform(-0.25, 0.25)  # radians: stripes never turn into bars
+    axes = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]]) * reach
+    mask = Image.new("L", (width, height), 0)
+    draw = ImageDraw.Draw(mask)
+    for outline, fill in _outlines(SHAPES[label]):
+        draw.polygon([(x, y) for x, y in (np.asarray(outline) @ axes + centre).tolist()], fill=fill)
+    inside = np.asarray(mask.resize((width // 4, height // 4), Image.Resampling.BOX), np.float32)
+    dark, light = rng.uniform(0, 100, 3), rng.uniform(155, 255, 3)
+    back, front = (dark, light) if rng.random() < 0.5 else (light, dark)
+    pixels = back + (front - back) * (inside / 255)[..., None]
+    return to_bytes((pixels + rng.normal(0, 12, pixels.shape)) / 255)
+
+
+def shape_folder(folder: str | Path, *, each: int, seed: int = 0, size: Size = 32) -> list[Path]:
+    """Write `each` PNG pictures of all `SHAPES` into `folder`/SHAPE; returns their paths."""
+    paths = []
+    for label, name in enumerate(SHAPES):
+        for place in range(each):
+            paths.append(Path(folder, name, f"{name}-{place:04d}.png"))
+            save(shape(label, [seed, place], size), paths[-1])
+    return paths
+
+
+Outline = Sequence[tuple[float, float]]
+
+
+def _outlines(name: str) -> list[tuple[Outline, int]]:
+    """Polygons within -1..1 and what to fill each with, one over the other."""
+    if name in ("disc", "ring"):
+        whole = _regular(32, 1.0)
+        return [(whole, 255)] if name == "disc" else [(whole, 255), (_regular(32, 0.55), 0)]
+    if name in ("square", "frame"):
+        whole = _block(-0.85, -0.85, 1.7, 1.7)
+        return [(whole, 255)] + [(_block(-0.45, -0.45, 0.9, 0.9), 0)] * (name == "frame")
+    if name == "triangle":
+        return [(_regular(3, 1.0), 255)]
+    if name == "cross":
+        return [(_block(-1, -0.3, 2, 0.6), 255), (_block(-0.3, -1, 0.6, 2), 255)]
+    if name == "star":
+        outer, inner = _regular(5, 1.0), _regular(5, -0.4)
+        # The inner corner that lies opposite to an outer one is two and a half steps on.
+        return [([each for i in range(5) for each in (outer[i], inner[(i + 3) % 5])], 255)]
+    if name == "stripes":
+        return [(_block(-0.9, top, 1.8, 0.36), 255) for top in (-0.9, -0.18, 0.54)]
+    if name == "bars":
+        return [(_block(left, -0.9, 0.36, 1.8), 255) for left in (-0.9, -0.18, 0.54)]
+    places = [(i, j) for i in range(4) for j in range(4) if (i + j) % 2]
+    return [(_block(-0.9 + 0.45 * i, -0.9 + 0.45 * j, 0.45, 0.45), 255) for i, j in places]
+
+
+def _regular(corners: int, radius: float) -> Outline:
+    """A regular polygon, its first corner on top."""
+    angles = 2 * np.pi * np.arange(corners) / corners
+    return [(radius * float(np.sin(a)), -radius * float(np.cos(a))) for a in angles]
+
+
+def _block(left: float, top: float, width: float, height: float) -> Outline:
+    right, bottom = left + width, top + height
+    return [(left, top), (right, top), (right, bottom), (left, bottom)]
 
 
 def _swirls(rng: np.random.Generator, shape: tuple[int, int]) -> Field:
