@@ -8,7 +8,8 @@ the operations they issue, so it does not matter how a layer is written.
 addition; biases, activations and pools are not counted. The *receptive field* is what one output
 value can see of the picture, padding included: a k x k kernel adds (k - 1) x jump, where the jump
 is the product of the strides before it. A layer that reads a whole map is a kernel of its size.
-Statistics that normalisation layers take over a picture are not counted as seeing it.
+Statistics that normalisation layers take over a picture are not counted as seeing it. Where in the
+picture that is, `receptive_fields` says.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
-from math import ceil, prod
+from math import ceil, floor, prod
 from typing import Any
 
 import torch
@@ -55,12 +56,38 @@ class LayerTable:
         return asdict(self)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Field:
+    """Where the values of one map look, in pixels; all but ``output`` are (height, width).
+
+    The value in row i and column j sees ``size`` pixels from ``start`` + (i, j) x ``jump`` on.
+    ``output`` is the map's shape without the batch axis.
+    """
+
+    output: tuple[int, ...]
+    size: tuple[int, int]
+    jump: tuple[Fraction, Fraction]
+    start: tuple[Fraction, Fraction]  # under zero where padding is seen
+
+    def box(self, row: int, column: int) -> tuple[int, int, int, int]:
+        """(top, left, bottom, right) of what a value sees, the ends not included.
+
+        May reach beyond the picture, into the padding.
+        """
+        top, left = (
+            floor(start + place * jump)
+            for start, place, jump in zip(self.start, (row, column), self.jump, strict=True)
+        )
+        return top, left, top + self.size[0], left + self.size[1]
+
+
 @dataclass(frozen=True)
 class _View:
     """What a tensor's values see of the picture, and how far apart two neighbours look."""
 
     field: tuple[Fraction, Fraction]
     jump: tuple[Fraction, Fraction]
+    start: tuple[Fraction, Fraction] = (Fraction(0), Fraction(0))  # of what the first value sees
 
 
 def example_inputs(module: nn.Module, pictures: Tensor) -> tuple[Any, ...]:
@@ -79,6 +106,25 @@ def layer_table(module: nn.Module, *, input_size: Sequence[int]) -> LayerTable:
     What else the module takes comes from `example_inputs`. The module is not changed, wherever
     its weights are. Raises what its ``forward`` raises.
     """
+    counter = _watched(module, input_size=input_size)
+    return LayerTable(
+        input=tuple(input_size),
+        layers=tuple(counter.layers),
+        parameters=sum(each.numel() for each in module.parameters()),
+        multiply_adds=sum(layer.multiply_adds for layer in counter.layers),
+    )
+
+
+def receptive_fields(module: nn.Module, *, input_size: Sequence[int]) -> dict[str, Field]:
+    """What every part of ``module`` that runs on a picture of ``input_size`` (c, h, w) sees of it.
+
+    By the names of ``named_modules``, blocks and stages included, "" being the whole; of a part
+    that runs more than once, its first run. Else as `layer_table`.
+    """
+    return _watched(module, input_size=input_size).fields
+
+
+def _watched(module: nn.Module, *, input_size: Sequence[int]) -> _Counter:
     meta = {
         name: torch.empty_like(tensor, device="meta")
         for name, tensor in [*module.named_parameters(), *module.named_buffers()]
@@ -98,12 +144,7 @@ def layer_table(module: nn.Module, *, input_size: Sequence[int]) -> LayerTable:
         counter.see(picture, _View((Fraction(1), Fraction(1)), (Fraction(1), Fraction(1))))
         stack.enter_context(counter)
         functional_call(module, meta, inputs)
-    return LayerTable(
-        input=tuple(input_size),
-        layers=tuple(counter.layers),
-        parameters=sum(each.numel() for each in module.parameters()),
-        multiply_adds=sum(layer.multiply_adds for layer in counter.layers),
-    )
+    return counter
 
 
 class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -112,6 +153,7 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.layers: list[Layer] = []
+        self.fields: dict[str, Field] = {}
         self.running: list[tuple[str, nn.Module]] = []
         self.spent: list[int] = []  # multiply-adds of each running module itself
         self.views: dict[int, tuple[Tensor, _View]] = {}  # keeps tensors, so that ids stay theirs
@@ -130,7 +172,8 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         jumps = zip(*(view.jump for view in views), strict=True)
         height, width = (max(each) for each in fields)
         down, across = (max(each) for each in jumps)
-        return _View((height, width), (down, across))
+        top, left = (min(each) for each in zip(*(view.start for view in views), strict=True))
+        return _View((height, width), (down, across), (top, left))
 
     def entering(self, name: str, module: nn.Module) -> Any:
         """The hook that runs before ``module`` does."""
@@ -148,10 +191,20 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         own = [each for each in module.parameters(recurse=False) if id(each) not in self.counted]
         leaf = not any(True for _ in module.children())
         tensors = [each for each in tree_leaves(output) if isinstance(each, Tensor)]
+        view = self.view_of(tensors)
+        if view is not None:
+            self.fields.setdefault(
+                name,
+                Field(
+                    output=tuple(tensors[0].shape[1:]),
+                    size=_whole(view.field),
+                    jump=view.jump,
+                    start=view.start,
+                ),
+            )
         if not tensors or not (leaf or multiply_adds or own):
             return
         self.counted.update(id(each) for each in own)
-        view = self.view_of(tensors)
         self.layers.append(
             Layer(
                 name=name or "(itself)",
@@ -207,19 +260,19 @@ def _through(func: Any, args: tuple[Any, ...], output: Tensor, view: _View) -> _
     packet = func.overloadpacket
     source = args[0] if args and isinstance(args[0], Tensor) else output
     if packet is aten.convolution:
-        weight, stride, dilation, transposed = args[1], args[3], args[5], args[6]
+        weight, stride, padding, dilation, transposed = args[1], *args[3:7]
         kernel = weight.shape[2:]
-        return (
-            _unslide(view, kernel, stride)
-            if transposed
-            else _slide(
-                view, [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)], stride
-            )
-        )
+        if transposed:
+            return _unslide(view, kernel, stride, padding)
+        wide = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
+        return _slide(view, wide, stride, padding)
     if packet in _POOLS:
         kernel = args[1]
         stride = args[2] if len(args) > 2 and args[2] else kernel
-        return _slide(view, kernel[-2:], stride[-2:])
+        padding = args[3] if len(args) > 3 else (0, 0)
+        return _slide(view, kernel[-2:], stride[-2:], padding[-2:])
+    if packet in _PADS:
+        return _padded(view, args[1])
     if source.ndim == 4 and _leaves_the_plane(packet, source, output):
         return _slide(view, source.shape[2:], (1, 1))
     if source.ndim == 4 and output.ndim == 4 and packet in _RESIZES:
@@ -228,6 +281,7 @@ def _through(func: Any, args: tuple[Any, ...], output: Tensor, view: _View) -> _
 
 
 _POOLS = {aten.max_pool2d_with_indices, aten.avg_pool2d, aten.avg_pool3d, aten.max_pool2d}
+_PADS = {aten.constant_pad_nd, aten.reflection_pad2d, aten.replication_pad2d}
 _RESIZES = {
     aten._adaptive_avg_pool2d,
     aten.adaptive_max_pool2d,
@@ -243,17 +297,30 @@ def _leaves_the_plane(packet: Any, source: Tensor, output: Tensor) -> bool:
     return output.ndim == 2 and packet in (aten.view, aten._unsafe_view, aten.reshape)
 
 
-def _slide(view: _View, kernel: Sequence[int], stride: Sequence[int]) -> _View:
+def _slide(
+    view: _View, kernel: Sequence[int], stride: Sequence[int], padding: Sequence[int] = (0, 0)
+) -> _View:
     field = [f + (k - 1) * j for f, k, j in zip(view.field, kernel, view.jump, strict=True)]
     jump = [j * s for j, s in zip(view.jump, stride, strict=True)]
-    return _View((field[0], field[1]), (jump[0], jump[1]))
+    start = [x - p * j for x, p, j in zip(view.start, padding, view.jump, strict=True)]
+    return _View((field[0], field[1]), (jump[0], jump[1]), (start[0], start[1]))
 
 
-def _unslide(view: _View, kernel: Sequence[int], stride: Sequence[int]) -> _View:
+def _unslide(
+    view: _View, kernel: Sequence[int], stride: Sequence[int], padding: Sequence[int]
+) -> _View:
     """Of a transposed convolution: one output value meets ceil(k / s) input values."""
     near = [ceil(k / s) for k, s in zip(kernel, stride, strict=True)]
     jump = [j / s for j, s in zip(view.jump, stride, strict=True)]
-    return replace(_slide(view, near, (1, 1)), jump=(jump[0], jump[1]))
+    # The first input value that meets output value 0 is the least i for which 0 <= p - i s < k.
+    first = [(k - 1 - p) // s for k, s, p in zip(kernel, stride, padding, strict=True)]
+    return replace(_slide(view, near, (1, 1), first), jump=(jump[0], jump[1]))
+
+
+def _padded(view: _View, border: Sequence[int]) -> _View:
+    """Torch counts borders from the last axis: left, right, top, bottom."""
+    top = border[2] if len(border) > 2 else 0
+    return _slide(view, (1, 1), (1, 1), (top, border[0]))
 
 
 def _resized(view: _View, before: Sequence[int], after: Sequence[int]) -> _View:
@@ -261,4 +328,4 @@ def _resized(view: _View, before: Sequence[int], after: Sequence[int]) -> _View:
     scale = [Fraction(b, a) for b, a in zip(before, after, strict=True)]
     field = [f + (ceil(s) - 1) * j for f, s, j in zip(view.field, scale, view.jump, strict=True)]
     jump = [j * s for j, s in zip(view.jump, scale, strict=True)]
-    return _View((field[0], field[1]), (jump[0], jump[1]))
+    return _View((field[0], field[1]), (jump[0], jump[1]), view.start)
