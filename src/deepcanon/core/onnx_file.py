@@ -31,8 +31,12 @@ _INITIALIZER, _INPUT, _OUTPUT = 5, 11, 12
 # TensorProto
 _DIMS, _DATA_TYPE, _FLOAT_DATA, _INT32_DATA, _INT64_DATA, _NAME, _RAW_DATA = 1, 2, 4, 5, 7, 8, 9
 _DOUBLE_DATA, _DATA_LOCATION = 10, 14
-# ValueInfoProto.name
-_VALUE_NAME = 1
+# ValueInfoProto
+_VALUE_NAME, _VALUE_TYPE = 1, 2
+# TypeProto.tensor_type, TypeProto.Tensor.shape, TensorShapeProto.dim
+_TENSOR_TYPE, _SHAPE, _DIM = 1, 2, 1
+# TensorShapeProto.Dimension
+_DIM_VALUE, _DIM_PARAM = 1, 2
 
 _BFLOAT16 = 16
 _DTYPES: dict[int, np.dtype[Any]] = {
@@ -79,6 +83,20 @@ class OnnxFile:
         """Names of the graph's outputs, in order."""
         return self._value_names(_OUTPUT)
 
+    def shape(self, name: str) -> tuple[int | str, ...]:
+        """The sides of an input or an output: lengths, or a name where any length will do.
+
+        Raises `KeyError` when the graph has no such input or output.
+        """
+        for graph in self._graphs():
+            for number, span in self._fields(graph):
+                if number in (_INPUT, _OUTPUT) and name in map(
+                    self._text, self._inside(span, _VALUE_NAME)
+                ):
+                    path = (_VALUE_TYPE, _TENSOR_TYPE, _SHAPE, _DIM)
+                    return tuple(map(self._side, self._inside(span, *path)))
+        raise KeyError(name)
+
     def weights(self) -> Iterator[tuple[str, npt.NDArray[Any]]]:
         """Each initialiser's name and values, one at a time; bfloat16 comes as float32.
 
@@ -101,6 +119,23 @@ class OnnxFile:
                 if number == which:
                     names += [self._text(s) for n, s in self._fields(span) if n == _VALUE_NAME]
         return names
+
+    def _inside(self, span: Span, *path: int) -> Iterator[Span]:
+        """The fields that a path of field numbers leads to."""
+        if not path:
+            yield span
+            return
+        for number, inner in self._fields(span):
+            if number == path[0]:
+                yield from self._inside(inner, *path[1:])
+
+    def _side(self, span: Span) -> int | str:
+        for number, value in self._all_fields(span):
+            if number == _DIM_VALUE and isinstance(value, int):
+                return value
+            if number == _DIM_PARAM and not isinstance(value, int):
+                return self._text(value)
+        return ""
 
     def _initializers(self) -> Iterator[tuple[str, Span]]:
         for graph in self._graphs():

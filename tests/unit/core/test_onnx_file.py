@@ -38,6 +38,24 @@ def test_metadata_is_what_onnx_reads(
     assert open_onnx(path).metadata() == expected == metadata
 
 
+def test_shapes_are_lengths_or_names(tmp_path: Path) -> None:
+    weight = numpy_helper.from_array(np.zeros((2, 5), np.float32), "w")
+    file = open_onnx(_write(tmp_path / "x.onnx", [weight], {}))
+    assert file.shape("x") == file.shape("y") == ("b", 3)
+    assert file.shape("w") == (2, 5)
+    with pytest.raises(KeyError, match="nothing"):
+        file.shape("nothing")
+
+
+def test_a_side_without_a_length_or_a_name(tmp_path: Path) -> None:
+    ports = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, 3]) for name in "xy"]
+    node = helper.make_node("Identity", ["x"], ["y"])
+    graph = helper.make_graph([node], "g", ports[:1], ports[1:])
+    path = tmp_path / "x.onnx"
+    path.write_bytes(helper.make_model(graph).SerializeToString())
+    assert open_onnx(path).shape("x") == ("", 3)
+
+
 @pytest.mark.parametrize(
     "dtype",
     ["float32", "float64", "float16", "int64", "int32", "int16", "int8", "uint8", "uint16", "bool"],
