@@ -11,7 +11,7 @@ import os
 import random
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -23,8 +23,11 @@ import torch
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
-from deepcanon.core.errors import Failed
+from deepcanon.core.atomic import write_whole
+from deepcanon.core.errors import BadInput, Failed
 from deepcanon.training.resume import after_nan, save, start_at
+
+BAD_BATCH = "bad_batch.txt"
 
 
 class RandomState(pl.Callback):
@@ -138,8 +141,11 @@ class StopGently(pl.Callback):
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
-        """Lightning raises SIGTERMException between two steps."""
-        if isinstance(exception, SIGTERMException):
+        """Lightning raises SIGTERMException between two steps, and so is data read: a picture
+        that cannot be may be mended, and the run resumed."""
+        told = isinstance(exception, SIGTERMException)
+        unread = isinstance(exception, BadInput) and trainer.global_step > 0
+        if told or (unread and trainer.world_size == 1):  # the others would not save with it
             self._save(trainer)
 
     def _save(self, trainer: pl.Trainer) -> None:
@@ -149,18 +155,32 @@ class StopGently(pl.Callback):
 
 
 class StopOnNaN(pl.Callback):
-    """Ends a run whose loss is no number, naming the step, before it poisons a checkpoint."""
+    """Ends a run whose loss is no number, naming the step, before it poisons a checkpoint.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    ``batch`` says of a step, counted from 1, what it was shown; all of it is written beside the
+    checkpoint at ``path``.
+    """
+
+    def __init__(self, path: Path, *, batch: Callable[[int], Sequence[str]] | None = None) -> None:
+        self.path, self.batch = path, batch
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *_: Any
     ) -> None:
         """Look at the step's loss."""
         loss = outputs["loss"] if isinstance(outputs, dict) else outputs
-        if isinstance(loss, Tensor) and not bool(torch.isfinite(loss).all()):
-            raise Failed(
-                f"the loss became {loss.item()} at step {trainer.global_step}",
-                hint=after_nan(self.path),
-            )
+        if not isinstance(loss, Tensor) or bool(torch.isfinite(loss).all()):
+            return
+        step = trainer.global_step
+        shown = "" if self.batch is None else self._name(self.batch(step))
+        raise Failed(
+            f"the loss became {loss.item()} at step {step}{shown}", hint=after_nan(self.path)
+        )
+
+    def _name(self, shown: Sequence[str]) -> str:
+        """Some names for the message, all of them into a file."""
+        listing = self.path.with_name(BAD_BATCH)
+        with write_whole(listing) as file:
+            file.write("".join(f"{each}\n" for each in shown).encode(errors="backslashreplace"))
+        rest = f" and {len(shown) - 3} more, all in {listing}" if len(shown) > 3 else ""
+        return f", which was shown {', '.join(shown[:3])}{rest}"

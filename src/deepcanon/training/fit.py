@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +33,8 @@ from deepcanon.core.atomic import cannot_write
 from deepcanon.core.errors import BadInput
 from deepcanon.training import precision
 from deepcanon.training.callbacks import RandomState, StopGently, StopOnNaN
+from deepcanon.training.doubts import Doubts
+from deepcanon.training.measure import Measure
 from deepcanon.training.progress import Averages, Progress, Table
 from deepcanon.training.resume import (
     LAST,
@@ -90,10 +92,12 @@ class Run:
     seed: int = 0
     precision: str = "float32"  # or "bfloat16": autocast, weights stay float32; or "auto"
     checkpoint_every: int = 500
+    measure_every: int | None = None  # a task that is `measure.Measured`: so often, and at the end
+    workers: int = 0  # processes beside this one that make samples
     quiet: bool = False
 
     def __post_init__(self) -> None:
-        least = {"steps": 1, "batch": 1, "checkpoint_every": 1, "seed": 0}
+        least = {"steps": 1, "batch": 1, "checkpoint_every": 1, "seed": 0, "workers": 0}
         for name, value in least.items():
             if getattr(self, name) < value:
                 raise BadInput(
@@ -125,6 +129,8 @@ def fit(
     run: Run,
     recipe: dict[str, Any],
     inputs: Mapping[str, str] | None = None,
+    names: Callable[[int], str] | None = None,
+    chance: float | None = None,
     resume: bool = False,
     callbacks: Sequence[pl.Callback] = (),
 ) -> bool:
@@ -133,7 +139,9 @@ def fit(
     ``recipe`` is stored in every checkpoint, and so are ``inputs``, digests of the files that the
     run reads; resuming with others raises BadInput that says what differs. Raises BadInput too
     when the folder already holds a run and ``resume`` is off, and Failed, naming the step, when
-    the loss or a weight is no number. A second Ctrl-C raises KeyboardInterrupt at once.
+    the loss or a weight is no number; ``names`` then says what each sample of the step showed. A
+    second Ctrl-C raises KeyboardInterrupt at once. ``chance`` is what the loss of a task that logs
+    ``loss`` comes to by guessing; a run that does no better is warned of.
 
     Training is on the CPU only: no judge and no target of a task is moved to another device.
     """
@@ -155,8 +163,15 @@ def fit(
     stop = StopGently(
         last, every=run.checkpoint_every, recipe=recipe, inputs=given, quiet=run.quiet
     )
-    # The order matters: random state first, and a checkpoint before others begin with a step.
-    ours = [RandomState(), StopOnNaN(last), averages, stop]
+    # The order matters: random state first, a measurement before those who show it, and a
+    # checkpoint before others begin with a step.
+    ours: list[pl.Callback] = [RandomState(), StopOnNaN(last, batch=_batches(run, names))]
+    if run.measure_every is not None:
+        ours.append(Measure(every=run.measure_every, averages=averages))
+    ours.append(averages)
+    if chance is not None:
+        ours.append(Doubts(averages=averages, chance=chance, quiet=run.quiet))
+    ours.append(stop)
     shown = [
         Table(run.folder / "log" / "metrics.csv", averages=averages),
         Progress(averages=averages, quiet=run.quiet),
@@ -180,6 +195,7 @@ def fit(
             data,  # type: ignore[arg-type]  # a Counted has no length, by design
             batch_size=run.batch,
             sampler=_Onwards(first * run.batch, run.steps * run.batch),
+            num_workers=run.workers,
         )
         try:
             with stop.listening():
@@ -195,6 +211,13 @@ def scores(task: pl.LightningModule) -> dict[str, float]:
     """What a fitted task logged, averaged over its last steps; for a resumed run the same."""
     found = (each for each in task.trainer.callbacks if isinstance(each, Averages))  # type: ignore[attr-defined]
     return dict(next(found).values)
+
+
+def _batches(run: Run, names: Callable[[int], str] | None) -> Callable[[int], list[str]] | None:
+    """From a step, counted from 1, to what its samples showed."""
+    if names is None:
+        return None
+    return lambda step: [names(index) for index in range((step - 1) * run.batch, step * run.batch)]
 
 
 def _say_where(run: Run, *, first: int, resume: bool) -> None:
