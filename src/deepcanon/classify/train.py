@@ -1,0 +1,214 @@
+"""Training a classifier by a recipe: data in, a checkpoint, a `.safetensors` and a `.onnx` out."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import nn
+
+from deepcanon.classify.augment import Augmentation
+from deepcanon.classify.data import Samples
+from deepcanon.classify.pictures import Kept, Picked, Pictures, Source, check_labels
+from deepcanon.classify.recipes import ClassifierRecipe
+from deepcanon.classify.sources import held_back, open_source
+from deepcanon.classify.start import build, settings
+from deepcanon.classify.task import ClassificationTask, chance_loss
+from deepcanon.core.errors import BadInput
+from deepcanon.core.record import Record
+from deepcanon.engine.export import export, interface_of
+from deepcanon.nn import preprocessing
+from deepcanon.nn.preprocessing import Preprocessing
+from deepcanon.nn.weights import write
+from deepcanon.training import provenance
+from deepcanon.training.fit import Run, fit, scores
+
+# Whose the pictures of a user are, only the user knows.
+LICENCE = "not stated; the rights in the pictures remain with their owners"
+_LOOKED_AT = 1000  # pictures whose mean and deviation stand for all
+_TINY = 64  # pictures of this side and less are measured whole
+_TO_SIDE = 256 / 224  # others are cut from a shorter side so much longer: AlexNet, §4.1
+_KEPT_OUT_ROOM = 500_000_000  # bytes of decoded pictures that are measured on
+
+
+class Prepared(NamedTuple):
+    """What a recipe comes to before its first step."""
+
+    task: ClassificationTask
+    samples: Samples
+    source: Source  # with some pictures held out, if it set none aside
+    preprocessing: dict[str, Any]  # as it will stand in the record
+
+
+def train(recipe: ClassifierRecipe, *, folder: Path, resume: bool, quiet: bool) -> Path | None:
+    """Train and write ``folder/MODEL.safetensors`` and ``MODEL.onnx``; None when interrupted.
+
+    Returns the latter. Raises BadInput for data, settings or starting weights that are not right.
+    """
+    prepared = prepare(recipe, quiet=quiet)
+    task, source = prepared.task, prepared.source
+    content = provenance.as_dict(recipe)
+    inputs = {
+        "training pictures": _listing(source.train),
+        "kept out": _listing(source.val),
+        **provenance.sha256_of_weights(recipe.start, called="start"),
+    }
+    run = dataclasses.replace(
+        Run.of(recipe, folder=folder, quiet=quiet),
+        measure_every=recipe.measure_every,
+        workers=recipe.workers,
+    )
+    finished = fit(
+        task,
+        prepared.samples,
+        run=run,
+        recipe=content,
+        inputs=inputs,
+        names=prepared.samples.name,
+        chance=chance_loss(
+            source.train.labels,
+            classes=len(source.classes),
+            label_smoothing=recipe.label_smoothing,
+        ),
+        resume=resume,
+    )
+    if not finished:
+        return None
+    record = Record(
+        model=recipe.model,
+        variant=recipe.variant,
+        domain="classify",
+        config=settings(recipe, classes=len(source.classes)),
+        labels=list(source.classes),
+        preprocessing=prepared.preprocessing,
+        licence=LICENCE,
+        recipe={**content, "sha256": inputs},
+        data=f"{source.name}: {len(source.train)} pictures of {len(source.classes)} classes, "
+        f"{len(source.val)} kept out",
+        date=provenance.today(),
+        hardware=provenance.hardware(),
+        scores={name: value for name, value in scores(task).items() if name in ("top1", "top5")},
+    )
+    return ship(task.shipped, folder / recipe.model, record=record, side=recipe.side)
+
+
+def prepare(recipe: ClassifierRecipe, *, quiet: bool) -> Prepared:
+    """Open the data and build the network. Raises BadInput as `train` does."""
+    source = _with_held_out(open_source(recipe.data), one_in=recipe.hold_out, seed=recipe.seed)
+    if not quiet:
+        for file, why in source.skipped:
+            print(f"skipped: {file}: {why}", file=sys.stderr)
+    if not len(source.train):
+        raise BadInput(f"{recipe.data} has no picture to train on", hint="add some to train/")
+    classes = len(source.classes)
+    if classes < 2:
+        raise BadInput(
+            f"{recipe.data} has one class only: {', '.join(source.classes)}",
+            hint="a classifier tells two or more apart: a folder of pictures for each",
+        )
+    for pictures in (source.train, source.val):
+        check_labels(pictures.labels, classes=classes, where=recipe.data)
+    pl.seed_everything(recipe.seed, verbose=False)
+    net = build(recipe, classes=classes)
+    resize = recipe.side if recipe.side <= _TINY else round(recipe.side * _TO_SIDE)
+    how = _preprocessing(recipe, net, source.train)
+    recorded = {**how.to_dict(), "side": recipe.side, "resize": resize}
+    task = ClassificationTask(
+        net,
+        recipe=recipe,
+        classes=classes,
+        kept_out=Kept(source.val, room=_KEPT_OUT_ROOM),
+        preprocessing=recorded,
+    )
+    samples = Samples(
+        source.train,
+        side=recipe.side,
+        seed=recipe.seed,
+        augmentation=Augmentation(recipe.augmentation),
+        preprocessing=how,
+    )
+    return Prepared(task, samples, source, recorded)
+
+
+def ship(net: nn.Module, stem: Path, *, record: Record, side: int) -> Path:
+    """Write a trained network beside ``stem``, as `.safetensors` and as a checked `.onnx`."""
+    write(net, stem.with_name(f"{stem.name}.safetensors"), record=record)
+    net = net.to(memory_format=torch.contiguous_format)
+    interface = interface_of(net, input_size=(3, side, side))
+    return export(
+        net,
+        stem.with_name(f"{stem.name}.onnx"),
+        example=interface.example,
+        outputs=interface.outputs,
+        dynamic=interface.dynamic,
+        record=record,
+        check=interface.check,
+    )
+
+
+def _with_held_out(source: Source, *, one_in: int, seed: int) -> Source:
+    """The source; if it sets no pictures aside, with every so many-th of each class set aside."""
+    if len(source.val) or not one_in or not len(source.train):
+        return source
+    held = held_back(source.train.labels, one_in=one_in, seed=seed)
+    return dataclasses.replace(
+        source,
+        train=Picked(source.train, np.flatnonzero(~held)),
+        val=Picked(source.train, np.flatnonzero(held)),
+    )
+
+
+def _preprocessing(recipe: ClassifierRecipe, net: nn.Module, pictures: Pictures) -> Preprocessing:
+    known: Mapping[str, Preprocessing] = {
+        "torchvision": preprocessing.TORCHVISION,
+        "inception": preprocessing.INCEPTION,
+        "caffe": preprocessing.CAFFE,
+    }
+    if recipe.preprocessing in known:
+        return known[recipe.preprocessing]
+    wanted = getattr(net, "preprocessing", None)
+    return wanted if isinstance(wanted, Preprocessing) else measured(pictures)
+
+
+def measured(pictures: Pictures) -> Preprocessing:
+    """So that the channels of ``pictures`` have mean 0 and deviation 1, by a thousand of them.
+
+    Where all are grey or one colour, the deviation is taken for 1.
+    """
+    places = np.unique(np.linspace(0, len(pictures) - 1, _LOOKED_AT).round().astype(int))
+    sums, squares, count = np.zeros(3), np.zeros(3), 0
+    for place in places:
+        values = pictures[int(place)].reshape(-1, 3) / 255
+        # Each picture counts the same, whatever its size.
+        sums, squares, count = sums + values.mean(0), squares + (values**2).mean(0), count + 1
+    mean = sums / count
+    std = np.sqrt(np.maximum(0, squares / count - mean**2))
+    std[std < 1e-3] = 1
+    first, second, third = (round(float(each), 4) for each in mean)
+    one, two, three = (round(float(each), 4) for each in std)
+    return Preprocessing(
+        name="measured",
+        order="RGB",
+        scale=1.0,
+        mean=(first, second, third),
+        std=(one, two, three),
+    )
+
+
+def _listing(pictures: Pictures) -> str:
+    """A digest of names and labels: a picture that was damaged may be mended, and the run resumed.
+
+    Folders count by their last name only, as a data set may be moved.
+    """
+    lines = (
+        f"{Path(pictures.name(place)).name} {label}\n"
+        for place, label in enumerate(pictures.labels.tolist())
+    )
+    return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
