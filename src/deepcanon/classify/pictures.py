@@ -25,6 +25,7 @@ __all__ = [
     "Pixels",
     "Source",
     "check_labels",
+    "on_white",
     "read_pixels",
 ]
 
@@ -70,7 +71,11 @@ def read_pixels(source: images.Source) -> Pixels:
     Greyscale becomes three equal channels. Raises BadInput for what cannot be read, or has fewer
     than `LEAST_SIDE` pixels on a side.
     """
-    picture = images.load(source, min_side=LEAST_SIDE)
+    return on_white(images.load(source, min_side=LEAST_SIDE))
+
+
+def on_white(picture: images.Picture) -> Pixels:
+    """The pixels of a picture, its transparent parts laid on white."""
     if picture.alpha is None:
         return picture.pixels
     # The colours under transparent pixels are arbitrary; white is what a viewer shows.
