@@ -21,7 +21,7 @@ from deepcanon.core.errors import BadInput
 __all__ = ["CIFAR10", "PlainUnpickler", "open_cifar"]
 
 # fmt: off
-CIFAR10 = (
+CIFAR10: tuple[str, ...] = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
 )
 # fmt: on
@@ -141,6 +141,7 @@ class PlainUnpickler(pickle.Unpickler):
             ("numpy", "ndarray"),
             ("numpy", "dtype"),
             ("_codecs", "encode"),  # how Python 3 writes bytes for Python 2
+            ("__builtin__", "bytes"),  # and how it writes none of them
         )
     )
 

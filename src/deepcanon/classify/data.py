@@ -36,8 +36,9 @@ class Samples:
                 "there is no picture to train on",
                 hint="deepcanon check-data DIR says what is there",
             )
-        short = longest_short_side(augmentation, side=side)
-        self.pictures = Kept(pictures, short_side=short)
+        if not isinstance(pictures, Kept):
+            pictures = Kept(pictures, short_side=longest_short_side(augmentation, side=side))
+        self.pictures = pictures
         self.side, self.seed = side, seed
         self.augmentation, self.preprocessing = augmentation, preprocessing
         self._fill = _mean_colour(preprocessing)

@@ -7,6 +7,8 @@ LeCun, Cortes, Burges, *The MNIST database of handwritten digits*; Xiao, Rasul, 
 from __future__ import annotations
 
 import gzip
+import math
+import struct
 import zlib
 from pathlib import Path
 
@@ -20,7 +22,7 @@ __all__ = ["FASHION", "open_idx", "read_idx"]
 
 # arXiv:1708.07747, Table 2.
 # fmt: off
-FASHION = (
+FASHION: tuple[str, ...] = (
     "T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag",
     "ankle boot",
 )
@@ -88,16 +90,15 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     content = _content(path)
     if len(content) < 4 or content[:3] != b"\x00\x00\x08":
         raise BadInput(f"{path} is no idx file of bytes", hint=_AGAIN)
-    start = 4 + 4 * content[3]
-    shape = np.frombuffer(content[4:start], ">u4").astype(np.int64)
-    wanted = int(np.prod(shape.astype(object))) if len(shape) == content[3] else -1
-    if len(content) - start != wanted:
+    dimensions = content[3]
+    start = 4 + 4 * dimensions
+    shape = struct.unpack_from(f">{dimensions}I", content, 4) if len(content) >= start else ()
+    whole = start + math.prod(shape)
+    if len(content) < start or len(content) != whole:
         raise BadInput(
-            f"{path} is damaged or cut short: {len(content)} bytes, and its head tells of "
-            f"{start + max(wanted, 0)}",
-            hint=_AGAIN,
+            f"{path} is damaged or cut short: it has {len(content)} bytes of {whole}", hint=_AGAIN
         )
-    return np.frombuffer(content, np.uint8, offset=start).reshape(tuple(shape))
+    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
 def _content(path: Path) -> bytes:

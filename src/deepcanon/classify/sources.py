@@ -16,6 +16,7 @@ a file FILE.npz                 arrays ``train_images`` [n, h, w(, 3)] and ``tra
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from importlib import import_module
@@ -149,9 +150,13 @@ def _open_file(path: Path) -> Source:
             hint="name a folder; of an archive, the folder that it unpacks to",
         )
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as cause:
+        # Opened here: numpy leaves a file open that turns out to be damaged.
+        with path.open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            if not isinstance(loaded, Mapping):
+                raise ValueError("one array, and no names")
+            arrays = dict(loaded)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as cause:
         raise BadInput(
             f"{path} is damaged, or no .npz of plain arrays: {cause}",
             hint="write it anew with numpy.savez_compressed",
