@@ -1,4 +1,4 @@
-"""What makes every recipe of the style domain quick: stand-in pictures, a tiny judge and teacher.
+"""What makes every recipe quick: stand-in pictures, a tiny judge and teacher, slim classifiers.
 
 Run as a program it is `deepcanon` with those in place: `python -m tests.tiny_recipes train ...`.
 """
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from deepcanon.core.images import resize, save
+from deepcanon.core.standin import SHAPES, shape
 from deepcanon.style import distill, train
 from deepcanon.style.slim import TEACHER_CHANNELS
 from tests.tiny_features import TinyFeatures
@@ -31,6 +32,19 @@ NETWORK = (
     "preview_every=100",
 )
 PHOTOS = 3
+# Of classifiers: as small as the network of each allows.
+CLASSIFIER = ("hold_out=3", "measure_every=1", "batch=2")
+SLIM = {
+    "resnet20-cifar10": ("side=8", "network={width: 2}"),
+    "resnet56-cifar10": ("side=8", "network={width: 2}"),
+    "plain20-cifar10": ("side=8", "network={width: 2}"),
+    "plain56-cifar10": ("side=8", "network={width: 2}"),
+    "alexnet-imagenet": ("side=64", "network={hidden: 4}"),
+    "vgg16-imagenet": ("side=32", "network={hidden: 4}"),
+    "googlenet-imagenet": ("side=32",),
+    "resnet50-imagenet": ("side=32", "network={width: 4}"),
+    "classifier": ("side=32", "network={width: 4}"),
+}
 
 
 class TinyTeacher(nn.Module):
@@ -57,16 +71,21 @@ class TinyTeacher(nn.Module):
 
 
 def pictures(folder: Path) -> Path:
-    """Write photographs and the paintings of the multistyle recipe below ``folder``."""
+    """Write photographs, the paintings of the multistyle recipe, two classes below ``folder``."""
     files = [f"photos/{place}.png" for place in range(PHOTOS)]
     for seed, file in enumerate([*files, "paintings/one.png", "paintings/two.png"]):
         coarse = np.random.default_rng(seed).integers(30, 226, (4, 5, 3), dtype=np.uint8)
         save(resize(coarse, size=(24, 30)), folder / file)
+    for place in range(12):
+        kind = place % 2
+        save(shape(kind, [7, place], 24), folder / "shapes" / SHAPES[kind] / f"{place}.png")
     return folder
 
 
 def settings(name: str, folder: Path, *, start: Path | None = None) -> list[str]:
     """What to set so that a recipe takes a moment; ``start`` is the network of new-style."""
+    if name in SLIM:
+        return [QUICK[-1], f"data={folder / 'shapes'}", *CLASSIFIER, *SLIM[name]]
     found = [*QUICK, f"photos={folder / 'photos'}"]
     if name == "slim-vgg":
         return [*found, "side=16", f"paintings={folder / 'paintings'}"]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from deepcanon.classify import train as classify
+from deepcanon.classify.data import Samples
 from deepcanon.core.record import Record, read_record
 from deepcanon.nn.weights import write
 from deepcanon.style import distill, train
@@ -19,11 +22,11 @@ from tests.tiny_features import TinyFeatures
 from tests.tiny_recipes import TinyTeacher, pictures, settings
 from tests.tiny_training import assert_same_state
 
-pytestmark = pytest.mark.row("T1", "T2")
+pytestmark = pytest.mark.row("C18", "T1", "T2")
 
 STEPS = 3
 # One of each kind of task; the others differ in numbers only.
-KINDS = ("slim-vgg", "johnson", "johnson-paper", "multistyle", "new-style")
+KINDS = ("slim-vgg", "johnson", "johnson-paper", "multistyle", "new-style", "resnet20-cifar10")
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +44,7 @@ def make_quick(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(distill, "load_features", lambda name: TinyTeacher())
     patch.setattr(train, "load_features", lambda name: TinyFeatures())
     patch.setattr(train, "export_transform_net", write_weights)
+    patch.setattr(classify, "export", lambda net, path, **_: path.with_suffix(".safetensors"))
 
 
 @pytest.fixture(autouse=True)
@@ -78,21 +82,26 @@ def test_one_step(name: str, desk: Path, multistyle: Path, tmp_path: Path) -> No
     record = read_record(made)
     assert record.recipe["steps"] == 1
     assert record.recipe["precision"] == "float32"
-    assert record.recipe["photos"] == "photos"  # no folder of this machine
+    # No folder of this machine.
+    assert record.recipe.get("photos", "photos") == "photos"
+    assert record.recipe.get("data", "shapes") == "shapes"
     assert record.scores and all(value > 0 for value in record.scores.values())
     assert str(desk) not in record.to_json()
 
 
 def stop_after(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Press Ctrl-C when the photographs of the next step are fetched (batch=1)."""
-    fetch = Crops.__getitem__
+    """Press Ctrl-C when the pictures of a step are fetched: the first of the next with batch=1."""
+    for kind in (Crops, Samples):
+        monkeypatch.setattr(kind, "__getitem__", pressing(kind.__getitem__, step))
 
-    def fetch_and_press(self: Crops, index: int) -> Any:
+
+def pressing(fetch: Callable[..., Any], step: int) -> Callable[..., Any]:
+    def fetch_and_press(self: Any, index: int) -> Any:
         if index == step and signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
             os.kill(os.getpid(), signal.SIGINT)
         return fetch(self, index)
 
-    monkeypatch.setattr(Crops, "__getitem__", fetch_and_press)
+    return fetch_and_press
 
 
 @pytest.mark.parametrize("name", KINDS)
