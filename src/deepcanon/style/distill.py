@@ -6,8 +6,10 @@ What is compared, tap by tap (t teacher, s student, both in the teacher's princi
   the faint ones, which hold texture, are learned as well as the few that hold brightness;
 - ``|G(s) - G(t)|^2 / |G(t)|^2``, the error that a style loss will see.
 
-A picture under optimisation is no photograph, so half of the samples are disturbed: other
-contrast and colour, noise fine and coarse, paintings beside photographs.
+A picture under optimisation is no photograph. So half of the samples are disturbed (other contrast
+and colour, noise fine and coarse), paintings stand beside photographs, and every second picture has
+walked some steps down the student's own style loss, to where a descent under it will look for what
+the student is wrong about.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ from deepcanon.style.recipes import SlimRecipe
 from deepcanon.style.slim import Config, SlimVGG
 from deepcanon.training import provenance, schedules
 from deepcanon.training.fit import Run, fit, scores
+from deepcanon.training.muon import Muon
 
 
 def principal_components(
@@ -82,9 +85,13 @@ class Distillation(pl.LightningModule):
         )
 
     def training_step(self, pictures: Float[Tensor, "b 3 h w"], step: int) -> Tensor:
-        """Disturb, ask both, compare."""
-        pictures = disturb(pictures, seed=[self.recipe.seed, self.global_step])
+        """Disturb, walk, ask both, compare."""
+        seed = [self.recipe.seed, self.global_step]
+        pictures = disturb(pictures, seed=seed)
         pictures = pictures.contiguous(memory_format=torch.channels_last)
+        if self.recipe.walk:
+            steps = int(np.random.default_rng([*seed, 1]).integers(1, self.recipe.walk + 1))
+            pictures = walk(self.student, pictures, steps=steps, rate=self.recipe.walk_rate)
         taps = self.student.config.taps
         with torch.no_grad():
             taught = self._teacher[0](pictures, taps)
@@ -99,8 +106,16 @@ class Distillation(pl.LightningModule):
         return (features + self.recipe.gram_weight * grams) / len(taps)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """Adam, a short rise, then half a cosine down to nothing."""
-        optimizer = torch.optim.Adam(self.student.parameters(), lr=self.recipe.learning_rate)
+        """Muon for the kernels, Adam for the rest; a short rise, then half a cosine to nothing."""
+        weights = list(self.student.parameters())
+        rates = ((self.recipe.kernel_rate, True), (self.recipe.learning_rate, False))
+        optimizer = Muon(
+            [
+                {"params": [each for each in weights if (each.ndim == 4) is kernel], "lr": rate}
+                for rate, kernel in rates
+            ],
+            lr=self.recipe.learning_rate,
+        )
         shape = schedules.cosine(steps=self.recipe.steps, rise=self.recipe.rise)
         scheduler = LambdaLR(optimizer, shape)
         return {
@@ -144,6 +159,30 @@ def disturb(pictures: Float[Tensor, "b 3 h w"], *, seed: list[int]) -> Float[Ten
             picture = (picture + noise * float(draw.uniform(0, 0.3))).clamp(-0.1, 1.1)
         changed.append(picture)
     return torch.stack(changed)
+
+
+def walk(
+    student: SlimVGG, pictures: Float[Tensor, "b 3 h w"], *, steps: int, rate: float
+) -> Float[Tensor, "b 3 h w"]:
+    """Every second picture moved towards the Gram matrices that the student sees in the next one.
+
+    Each of ``steps`` moves a pixel by ``rate`` on average, and by three times that at most.
+    """
+    taps = student.config.taps
+    x, beside = pictures[::2].clone(), pictures.roll(-1, 0)[::2]
+    with torch.no_grad():
+        wanted = {tap: answer.float() for tap, answer in student(beside, taps).items()}
+    for _ in range(steps):
+        x.requires_grad_(True)
+        with torch.enable_grad():
+            found = student(x, taps)
+            loss = sum(gram_error(found[tap].float(), wanted[tap]) for tap in taps)
+        (slope,) = torch.autograd.grad(loss, x)
+        slope = slope / slope.abs().mean((1, 2, 3), keepdim=True).clamp(min=1e-12)
+        x = (x.detach() - rate * slope.clamp(-3, 3)).clamp(-0.1, 1.1)
+    moved = pictures.clone()
+    moved[::2] = x
+    return moved
 
 
 def train(recipe: SlimRecipe, *, folder: Path, resume: bool, quiet: bool) -> Path | None:

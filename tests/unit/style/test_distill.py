@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,12 +12,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from deepcanon.style import distill
 from deepcanon.style.distill import (
     Distillation,
     disturb,
     feature_error,
     gram_error,
     principal_components,
+    walk,
 )
 from deepcanon.style.losses import gram
 from deepcanon.style.recipes import SlimRecipe
@@ -112,7 +116,57 @@ def test_a_disturbed_picture_still_shows_what_it_did() -> None:
         assert (right > left).all()
 
 
-def task() -> Distillation:
+def test_every_second_picture_walks_down_the_students_own_loss() -> None:
+    torch.manual_seed(0)
+    student = SlimVGG(Config(taps=("relu1_1", "relu2_1")))
+    pictures = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    pictures[1::2] = pictures[1::2] / 3 + 0.2  # what the others walk towards
+    given = pictures.clone()
+    moved = walk(student, pictures, steps=3, rate=0.01)
+    assert torch.equal(pictures, given) and torch.equal(moved[1::2], given[1::2])
+    distance = (moved - given)[::2].abs()
+    assert 0.005 < distance.mean() < 0.03 and distance.max() < 0.09 + 1e-6  # 3 x 3 x rate
+    assert all(weight.grad is None for weight in student.parameters())
+
+    def loss(x: Tensor) -> Tensor:
+        with torch.no_grad():
+            ours, next_ones = student(x, student.config.taps), student(given, student.config.taps)
+        pairs = ((ours[tap][::2], next_ones[tap].roll(-1, 0)[::2]) for tap in ours)
+        return torch.stack([gram_error(*pair) for pair in pairs]).sum()
+
+    assert loss(moved) < 0.8 * loss(given)
+
+
+def test_a_walk_that_has_nowhere_to_go() -> None:
+    flat = torch.full((2, 3, 16, 16), 0.5)
+    student = SlimVGG(Config(taps=("relu1_1",)))
+    moved = walk(student, flat, steps=2, rate=0.01)  # the slope is nothing, up to rounding
+    assert torch.isfinite(moved).all()
+
+
+def test_how_far_pictures_walk_is_drawn_by_seed_and_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    walked: list[int] = []
+
+    def count(_: SlimVGG, pictures: Tensor, *, steps: int, rate: float) -> Tensor:
+        walked.append(steps)
+        return pictures
+
+    monkeypatch.setattr(distill, "walk", count)
+    pictures = torch.rand(2, 3, 16, 16)
+    one = task()
+    monkeypatch.setattr(one, "log_dict", lambda terms: None)
+    for step in range(12):
+        one._trainer = SimpleNamespace(global_step=step % 6)  # type: ignore[assignment]
+        one.training_step(pictures, step)
+    assert walked[:6] == walked[6:]
+    assert min(walked) >= 1 and max(walked) <= RECIPE.walk and len(set(walked)) > 2
+    still = task(walk=0)
+    monkeypatch.setattr(still, "log_dict", lambda terms: None)
+    still.training_step(pictures, 0)
+    assert len(walked) == 12
+
+
+def task(**changes: Any) -> Distillation:
     torch.manual_seed(0)
     pictures = torch.rand(2, 3, 16, 16)
     teacher, config = TinyTeacher(), Config()
@@ -120,7 +174,7 @@ def task() -> Distillation:
         SlimVGG(config),
         teacher=teacher,
         components=components(teacher, pictures, config),
-        recipe=RECIPE,
+        recipe=replace(RECIPE, **changes),
     )
 
 
