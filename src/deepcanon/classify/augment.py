@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from deepcanon.classify import crops
 from deepcanon.classify.pictures import Pixels
 
 __all__ = [
@@ -74,7 +75,7 @@ def augment(
     """
     height, width = pixels.shape[:2]
     if augmentation is Augmentation.NONE:
-        return _floats(cut(pixels, _centre(height, width), side=side))
+        return _floats(crops.one(pixels, side=side, resize=side))
     if augmentation is Augmentation.CIFAR:
         box = _scaled(height, width, short_side=side)
         sides = round(box.bottom), round(box.right)

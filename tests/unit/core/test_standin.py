@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from deepcanon.core.images import load
-from deepcanon.core.standin import painting, photo, picture_folder
+from deepcanon.core.standin import SHAPES, painting, photo, picture_folder, shape, shape_folder
 
 Make = Callable[..., np.ndarray]
 both = pytest.mark.parametrize("make", [photo, painting])
@@ -50,3 +50,26 @@ def test_a_folder(tmp_path: Path) -> None:
     pictures = [load(path).pixels for path in paths]
     assert {picture.shape for picture in pictures} == {(32, 48, 3)}
     assert not np.array_equal(pictures[0], pictures[1])
+
+
+@pytest.mark.parametrize("label", range(len(SHAPES)), ids=SHAPES)
+def test_a_shape_stands_out_wherever_it_is_and_whatever_its_colours(label: int) -> None:
+    assert shape(label, 0, (20, 30)).shape == (20, 30, 3)
+    np.testing.assert_array_equal(shape(label, [1, 2]), shape(label, [1, 2]))
+    shares, brighter = [], []
+    for seed in range(20):
+        grey = shape(label, seed, 48).mean(2)
+        inside = (grey > 128) == (np.median(np.r_[grey[0], grey[-1]]) < 128)
+        shares.append(inside.mean())
+        brighter.append(grey[inside].mean() > 128)
+    assert min(shares) > 0.03 and max(shares) < 0.6
+    assert 2 <= sum(brighter) <= 18
+
+
+def test_a_folder_of_shapes(tmp_path: Path) -> None:
+    paths = shape_folder(tmp_path, each=2, size=24)
+    assert len(paths) == 20
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(SHAPES)
+    np.testing.assert_array_equal(
+        load(tmp_path / "star/star-0001.png").pixels, shape(6, [0, 1], 24)
+    )
