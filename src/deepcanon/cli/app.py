@@ -35,6 +35,8 @@ COMMANDS = {
     "list": Entry("list", "list_", "the networks in the catalogue"),
     "describe": Entry("describe", "describe", "a network: its paper, variants and layers"),
     "train": Entry("train", "train", "train a recipe on your own data"),
+    "split": Entry("split", "split", "set some labelled pictures apart to judge by"),
+    "check-data": Entry("check_data", "check_data", "what is wrong with labelled pictures"),
     "recipes": Entry("recipes", "recipes", "the recipes, and one of them as YAML to copy"),
     "evaluate": Entry("evaluate", "evaluate", "measure a trained network"),
     "export": Entry("export", "export", "write a checked .onnx file"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -247,3 +248,14 @@ def test_an_npz_that_is_not_right(tmp_path: Path) -> None:
     with file.open("wb") as stream:
         np.save(stream, small(2))
     refused(file, "no .npz of plain arrays")
+
+
+@pytest.mark.parametrize("part", ["sources", "augment", "split", "check"])
+def test_pictures_need_no_torch(part: str) -> None:
+    program = f"""
+import sys
+import deepcanon.classify.{part}
+heavy = {{"torch", "torchvision", "scipy", "sklearn", "jaxtyping"}} & set(sys.modules)
+assert not heavy, heavy
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
