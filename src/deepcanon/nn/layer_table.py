@@ -60,7 +60,8 @@ class LayerTable:
 class Field:
     """Where the values of one map look, in pixels; all but ``output`` are (height, width).
 
-    The value in row i and column j sees ``size`` pixels from ``start`` + (i, j) x ``jump`` on.
+    The value in row i and column j sees ``size`` pixels from ``start`` + (i, j) x ``jump`` on;
+    behind a transposed convolution or a resize, to within a jump of the map that it read.
     ``output`` is the map's shape without the batch axis.
     """
 

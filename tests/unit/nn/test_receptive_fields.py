@@ -77,8 +77,8 @@ def test_a_gradient_reaches_what_a_value_sees(name: str) -> None:
         top, left, bottom, right = field.box(row, column)
         seen = (max(0, top), max(0, left), min(21, bottom), min(25, right))
         got = reached(net, x, row, column)
-        if name == "up":  # of two neighbours one sees a little less
-            assert seen[0] <= got[0] and got[2] <= seen[2] and got[2] - got[0] >= 2
+        if name == "up":  # neighbours look at the same values or not, which no jump says
+            assert max(abs(a - b) for a, b in zip(got, seen, strict=True)) <= 2
         else:
             assert got == seen
 
