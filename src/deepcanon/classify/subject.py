@@ -1,0 +1,181 @@
+"""The network that is looked into: built by name or read from a file, its layers by name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from deepcanon.core.assets import manifest, shipped
+from deepcanon.core.catalog import create_model, get_card
+from deepcanon.core.errors import BadInput
+from deepcanon.core.record import Record, read_record
+from deepcanon.engine.export import read_weights
+from deepcanon.nn import preprocessing
+from deepcanon.nn.layer_table import Field, receptive_fields
+from deepcanon.nn.preprocessing import Preprocessing
+from deepcanon.nn.taps import tap_names
+from deepcanon.nn.weights import Weights, copy_into, read
+
+__all__ = ["Subject", "open_subject"]
+
+_NEAR = 4  # layers that are suggested for a misspelt one
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """A classifier, and how a picture becomes what it reads; sides are in pixels."""
+
+    net: nn.Module
+    model: str
+    variant: str
+    preprocessing: Preprocessing
+    side: int  # the centre that is cut out
+    resize: int  # what the shorter side is brought to before
+    labels: tuple[str, ...]  # the classes in the order of the logits; empty where nobody says
+    fields: Mapping[str, Field]  # what each part sees of a picture of side x side
+    note: str = ""  # what a person should know of the weights
+
+    @property
+    def taps(self) -> dict[str, str]:
+        """Where layers are only numbered, as VGG's, their names in the literature: conv3_1, ..."""
+        stack = getattr(self.net, "features", None)
+        if not isinstance(stack, nn.Sequential):
+            return {}
+        numbers = [name for name, _ in stack.named_children()]
+        if not all(name.isdecimal() for name in numbers):
+            return {}
+        names = zip(tap_names(stack), numbers, strict=True)
+        return {tap: f"features.{number}" for tap, number in names}
+
+    def layer(self, name: str) -> str:
+        """The name among ``named_modules`` of a layer, which may also be given as in `taps`.
+
+        Raises BadInput for a name that no part has which runs on a picture.
+        """
+        taps = self.taps
+        found = taps.get(name, name)
+        if found in self.fields and found:
+            return found
+        known = [each for each in (*taps, *self.fields) if each]
+        near = difflib.get_close_matches(name, known, n=_NEAR, cutoff=0.4) or known[:_NEAR]
+        raise BadInput(
+            f"{self.model} {self.variant} has no layer '{name}'",
+            hint=f"did you mean {', '.join(near)}? `deepcanon describe {self.model}` lists them",
+        )
+
+    def title(self, layer: str) -> str:
+        """The literature's name of a layer where it has one, else its own."""
+        return next((tap for tap, own in self.taps.items() if own == layer), layer)
+
+    def prepare(self, pictures: Tensor) -> Tensor:
+        """RGB in 0..1 [b, 3, h, w] -> what the network reads."""
+        return preprocessing.preprocess(pictures, how=self.preprocessing)
+
+
+def open_subject(
+    model: str,
+    *,
+    variant: str | None = None,
+    weights: str | Path | None = None,
+    side: int | None = None,
+) -> Subject:
+    """A classifier by its name in the catalogue, or from a file of ours, ready to be looked into.
+
+    ``model`` may also be the name of a classifier that ships. ``weights`` fills one of the
+    catalogue: "imagenet", or a file; without any they are random (seed 0). ``side`` is that of the
+    square it is shown, in place of the record's or the catalogue's. Raises BadInput for names and
+    files that do not fit together, for a network of another domain and a side that is too small.
+    """
+    path = _file(model)
+    if path is not None:
+        if weights is not None or variant is not None:
+            raise BadInput(
+                f"{model} is a file, which says its variant and brings its weights",
+                hint="leave out --weights and --variant, or give the name of a model",
+            )
+        weights = path
+    record = _record_of(weights)
+    if record is not None:
+        wanted = record.model if path is not None else model
+        if record.model != wanted or variant not in (None, record.variant):
+            raise BadInput(
+                f"{weights} holds {record.model} {record.variant}, not {wanted} {variant or ''}",
+                hint=f"deepcanon visualize {weights}",
+            )
+        model, variant = record.model, record.variant
+    card = get_card(model)
+    if card.domain != "classify":
+        raise BadInput(
+            f"{model} is a network of {card.domain}, and only classifiers are looked into",
+            hint="deepcanon list --domain classify shows them",
+        )
+    net = _filled(model, variant or card.default, weights=weights, record=record)
+    known = {} if record is None else record.preprocessing
+    shown = side or known.get("side") or card.input_size[1]
+    return Subject(
+        net=net.eval(),
+        model=model,
+        variant=variant or card.default,
+        preprocessing=_preprocessing(net, known),
+        side=shown,
+        resize=shown if side is not None else known.get("resize") or shown,
+        labels=() if record is None else tuple(record.labels),
+        fields=receptive_fields(net, input_size=(3, shown, shown)),
+        note=f"the weights of {model} are random; --weights FILE fills them"
+        if weights is None
+        else "",
+    )
+
+
+def _file(model: str) -> Path | None:
+    """The file that ``model`` names, itself or as what ships; None for a name of the catalogue."""
+    if Path(model).suffix.lower() in (".onnx", ".safetensors"):
+        return Path(model)
+    if any(entry["name"] == model and entry["kind"] == "model" for entry in manifest()):
+        return shipped(model)
+    return None
+
+
+def _record_of(weights: str | Path | None) -> Record | None:
+    """What a file says of itself; only those that deepcanon wrote do."""
+    suffix = Path(weights or "").suffix.lower()
+    if weights is None or suffix not in (".onnx", ".safetensors"):
+        return None
+    return read_record(weights) if suffix == ".onnx" else read(weights).record
+
+
+def _filled(
+    model: str, variant: str, *, weights: str | Path | None, record: Record | None
+) -> nn.Module:
+    settings: dict[str, Any] = {} if record is None else record.config
+    if weights is None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)  # the same picture each time
+            return create_model(model, variant=variant, **settings)
+    if Path(weights).suffix.lower() != ".onnx":
+        return create_model(model, variant=variant, weights=weights, **settings)
+    net = create_model(model, variant=variant, **settings)
+    found = read_weights(weights)
+    # What does not run when a picture is classified, as auxiliary classifiers, is not exported.
+    runs = receptive_fields(net, input_size=get_card(model).input_size)
+    own = {
+        key: value
+        for key, value in net.state_dict().items()
+        if key not in found and key.rpartition(".")[0] not in runs
+    }
+    copy_into(net, Weights(tensors={**own, **found}, source=str(weights)))
+    return net
+
+
+def _preprocessing(net: nn.Module, known: Mapping[str, Any]) -> Preprocessing:
+    with suppress(KeyError, TypeError, ValueError):
+        return Preprocessing.from_dict(known)
+    own = getattr(net, "preprocessing", None)
+    return own if isinstance(own, Preprocessing) else preprocessing.TORCHVISION
