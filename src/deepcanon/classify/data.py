@@ -12,7 +12,22 @@ from deepcanon.classify.pictures import Kept, Pictures
 from deepcanon.core.errors import BadInput
 from deepcanon.nn.preprocessing import Preprocessing, preprocess
 
-__all__ = ["Samples"]
+__all__ = ["Samples", "Unreadable"]
+
+
+class Unreadable(BadInput):
+    """A picture that training came to and could not read.
+
+    Made of one text alone, so that it comes through from a loader's worker process: torch makes
+    what was raised there anew from its traceback, which ends in our own words.
+    """
+
+    def __init__(self, text: str) -> None:
+        words = text.rstrip().rsplit(f"{type(self).__name__}: ", 1)[-1]
+        super().__init__(
+            words,
+            hint="mend it and go on with --resume; deepcanon check-data DIR lists all there are",
+        )
 
 
 class Samples:
@@ -47,11 +62,15 @@ class Samples:
     def __getitem__(self, index: int) -> tuple[Float[Tensor, "3 side side"], int]:
         """Sample ``index``, 0 or more: the picture as the network reads it, and its label.
 
-        Raises BadInput, naming the picture, when it cannot be read.
+        Raises Unreadable, naming the picture, when it cannot be read.
         """
         place = self._place(index)
+        try:
+            pixels = self.pictures[place]
+        except BadInput as error:
+            raise Unreadable(error.message) from error
         view = augment(
-            self.pictures[place],
+            pixels,
             side=self.side,
             augmentation=self.augmentation,
             rng=np.random.default_rng([self.seed, 2, index]),

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from deepcanon.classify.augment import Augmentation
-from deepcanon.classify.data import Samples
+from deepcanon.classify.data import Samples, Unreadable
 from deepcanon.classify.pictures import ArrayPictures, Kept, Pictures
 from deepcanon.classify.sources import open_source
 from deepcanon.core.errors import BadInput
@@ -107,6 +107,24 @@ def test_a_picture_that_no_longer_decodes_in_the_third_round_is_named(tmp_path: 
         except BadInput as error:
             failed.append((made.name(index), error.message.split(" is damaged")[0]))
     assert failed == [(str(bad), str(bad))]
+
+
+# From Python 3.12 on the loader is told that it starts processes by forking.
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_damaged_picture_is_named_in_two_lines_by_a_worker_too(tmp_path: Path) -> None:
+    source = open_source(class_folders(tmp_path, {"a": 1, "b": 1}))
+    bad = tmp_path / "b" / "0.png"
+    bad.write_bytes(b"")
+    made = samples(source.train)
+    loader = torch.utils.data.DataLoader(
+        made,  # type: ignore[arg-type]
+        sampler=range(2),
+        num_workers=1,
+    )
+    with pytest.raises(Unreadable) as error:
+        list(loader)
+    assert error.value.message == f"{bad} is empty (0 bytes)"
+    assert "--resume" in error.value.hint and error.value.exit_code == 2
 
 
 def test_a_folder_is_decoded_in_the_first_round_only(tmp_path: Path) -> None:
