@@ -63,8 +63,9 @@ def _cells(confusion: npt.NDArray[np.int64], cell: int) -> Pixels:
     colour = np.where(on_diagonal, np.array(_RIGHT), np.array(_WRONG))
     # The square root lifts the rare mistakes, which are what one looks for, off the paper.
     depth = np.sqrt(share)
-    shades = np.rint((1 - depth) * np.array(_PAPER) + depth * colour).astype(np.uint8)
-    return shades.repeat(cell, axis=0).repeat(cell, axis=1)
+    shades: Pixels = np.rint((1 - depth) * np.array(_PAPER) + depth * colour).astype(np.uint8)
+    large: Pixels = shades.repeat(cell, axis=0).repeat(cell, axis=1)
+    return large
 
 
 def _draw_counts(

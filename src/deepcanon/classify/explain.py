@@ -36,7 +36,7 @@ def above_luck(hits: int, count: int, *, luck: float) -> bool:
     """Whether `hits` of `count` are more than a guess that is right with `luck` would have."""
     if count == 0:
         return False
-    return hits / count > luck + _SIGMAS * (luck * (1 - luck) / count) ** 0.5
+    return bool(hits / count > luck + _SIGMAS * (luck * (1 - luck) / count) ** 0.5)
 
 
 def at_chance(labels: Labels, predicted: Labels, *, classes: int) -> bool:

@@ -30,18 +30,18 @@ class ClassScore(NamedTuple):
     """
 
     name: str
-    count: int
+    pictures: int
     recall: float | None
     precision: float | None
     f1: float | None
 
 
 class Mistake(NamedTuple):
-    """So many pictures of `shown` were taken for `taken_for`."""
+    """So many `pictures` of `shown` were taken for `taken_for`."""
 
     shown: str
     taken_for: str
-    count: int
+    pictures: int
 
 
 def places(scores: Floats, labels: Labels) -> Labels:
@@ -89,7 +89,7 @@ def per_class(confusion: Counts, *, names: Sequence[str]) -> list[ClassScore]:
         table.append(
             ClassScore(
                 name=name,
-                count=rows,
+                pictures=rows,
                 recall=hits / rows if rows else None,
                 precision=hits / columns if columns else None,
                 f1=2 * hits / (rows + columns) if rows and columns else None,

@@ -102,7 +102,7 @@ def test_the_report_as_json(report: Report, tmp_path: Path) -> None:
     assert content["pictures"] == 5
     assert content["classes"][2] == {
         "name": "c",
-        "count": 0,
+        "pictures": 0,
         "recall": None,
         "precision": 0.0,
         "f1": None,
