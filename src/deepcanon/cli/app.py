@@ -31,6 +31,7 @@ class Entry(NamedTuple):
 COMMANDS = {
     "stylize": Entry("stylize", "stylize", "repaint photographs in the style of a painting"),
     "stylize sheet": Entry("sheet", "sheet", "one photograph in every style, on one page"),
+    "classify": Entry("classify", "classify", "name what pictures show"),
     "demo": Entry("demo", "demo", "repaint the sample photograph in every shipped style"),
     "list": Entry("list", "list_", "the networks in the catalogue"),
     "describe": Entry("describe", "describe", "a network: its paper, variants and layers"),

@@ -13,7 +13,19 @@ from deepcanon.cli.output import note, print_table, progress
 from deepcanon.core.errors import BadInput, DeepcanonError, Failed
 from deepcanon.core.images import WRITABLE, check_ending, find, same_file
 
-__all__ = ["Failure", "Job", "Outcome", "Plan", "check_output", "plan", "print_written", "run_all"]
+__all__ = [
+    "Failure",
+    "Job",
+    "Outcome",
+    "Place",
+    "Plan",
+    "check_output",
+    "check_place",
+    "find_pictures",
+    "plan",
+    "print_written",
+    "run_all",
+]
 
 Place: TypeAlias = Path | Literal["-"]
 Made = TypeVar("Made")
@@ -53,6 +65,13 @@ class Outcome:
 
     results: list[dict[str, Any]] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Both, ready for JSON."""
+        return {
+            "results": self.results,
+            "failures": [failure.to_dict() for failure in self.failures],
+        }
 
     def report(self) -> int:
         """Name what failed on standard error and return the exit code."""
@@ -102,6 +121,16 @@ def plan(
             )
         check_output(job.output)
     return made
+
+
+def find_pictures(words: Sequence[str]) -> tuple[list[Place], list[Failure]]:
+    """The pictures that `words` name, without repeats, and the words that name none.
+
+    Raises `BadInput` when the only word names nothing that can be read.
+    """
+    made = Plan()
+    found, _ = _find(words, made)
+    return found, made.failures
 
 
 def run_all(
@@ -161,8 +190,16 @@ def check_output(output: Place) -> None:
             )
         return
     check_ending(output)
+    check_place(output, example="picture.jpg")
+
+
+def check_place(output: Path, *, example: str) -> None:
+    """Raise `BadInput` for a folder, and where no file could be made.
+
+    `example` is the name of a file, for the hint.
+    """
     if output.is_dir():
-        raise BadInput(f"{output} is a folder", hint=f"-o {output}/picture.jpg")
+        raise BadInput(f"{output} is a folder", hint=f"-o {output}/{example}")
     folder = next(each for each in output.absolute().parents if os.path.lexists(each))
     if not folder.is_dir():
         raise BadInput(f"{folder} is not a folder", hint="choose another output with -o")

@@ -8,6 +8,7 @@ import click
 
 __all__ = [
     "SETTINGS",
+    "crops",
     "engine",
     "examples",
     "json_",
@@ -46,6 +47,14 @@ threads = click.option(
 )
 model = click.option(
     "--model", metavar="FILE", help="A .onnx file of your own in place of the shipped network."
+)
+
+crops = click.option(
+    "--crops",
+    type=click.Choice(["1-crop", "10-crop", "dense"]),
+    default="1-crop",
+    show_default=True,
+    help="Show the network the centre; corners, centre and mirror images; or the whole picture.",
 )
 
 strength = click.option(

@@ -17,7 +17,7 @@ from deepcanon.cli.output import print_json, progress
 from deepcanon.core.errors import BadInput, MissingExtra
 
 if TYPE_CHECKING:
-    from deepcanon.cli.files import Job, Outcome, Plan
+    from deepcanon.cli.files import Job, Plan
     from deepcanon.core.picture import Pixels
     from deepcanon.style.predict import Stylized
 
@@ -168,7 +168,7 @@ def stylize(
             {
                 "command": "stylize",
                 "method": "gatys" if by_descent else "johnson",
-                **_listed(outcome),
+                **outcome.to_dict(),
                 "seconds": round(time.perf_counter() - began, 3),
             }
         )
@@ -333,10 +333,3 @@ def _write(job: Job, stylized: Stylized) -> dict[str, Any]:
     known = stylized.to_dict()
     del known["picture"]  # the name of the input, once more
     return {"input": str(job.source), "output": str(job.output), **known}
-
-
-def _listed(outcome: Outcome) -> dict[str, Any]:
-    return {
-        "results": outcome.results,
-        "failures": [failure.to_dict() for failure in outcome.failures],
-    }
