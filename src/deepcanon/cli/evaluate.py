@@ -1,88 +1,91 @@
-"""`deepcanon evaluate MODEL`: how many iterations of optimisation one pass of it is worth."""
+"""`deepcanon evaluate MODEL`: measure a trained network, each kind in the way of its domain."""
 
 from __future__ import annotations
 
-from importlib.util import find_spec
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
 from deepcanon.cli import options
-from deepcanon.cli.output import note, print_json, print_table, progress
-from deepcanon.core.errors import BadInput, MissingExtra
-
-if TYPE_CHECKING:
-    from deepcanon.style.evaluate import Comparison
-    from deepcanon.style.scores import Report
+from deepcanon.cli.evaluate_classifier import ClassifierWishes, evaluate_classifier
+from deepcanon.cli.evaluate_style import StyleWishes, evaluate_style
+from deepcanon.core.errors import BadInput
 
 __all__ = ["evaluate"]
-
-_HEAD = ("style", "one pass", "content", "style term", "variation", "photograph", "iterations")
 
 
 @click.command(
     context_settings=options.SETTINGS,
     epilog=options.examples(
+        "deepcanon evaluate my.onnx --data pictures/ --confusion confusion.png",
+        "deepcanon evaluate resnet20-cifar10 --data cifar-10-batches-bin/ --crops 10-crop",
         "deepcanon evaluate multistyle --photos photos/ --paintings paintings/ -o scores.json",
-        "deepcanon evaluate my.onnx --photos 'new/*.jpg' --paintings paintings/ --styles udnie",
     ),
 )
 @click.argument("model", metavar="MODEL")
 @click.option(
-    "--photos",
-    required=True,
+    "--data",
     metavar="DIR",
-    help="A folder: those of its photographs that training leaves out. A glob: all of them.",
+    help="classifier: a folder with a folder a class, or of CIFAR or MNIST files; digits; standin.",
 )
 @click.option(
-    "--paintings", required=True, metavar="DIR", help="The folder with the styles' paintings."
+    "--split",
+    type=click.Choice(["val", "train"]),
+    help="classifier: the pictures held out, or those trained on.  [default: val]",
 )
+@click.option(
+    "--crops",
+    type=click.Choice(["1-crop", "10-crop", "dense"]),
+    help="classifier: the centre; corners, centre and mirror images; or the whole."
+    "  [default: 1-crop]",
+)
+@click.option(
+    "--confusion", metavar="PNG", help="classifier: draw here which class is taken for which."
+)
+@click.option(
+    "--photos",
+    metavar="DIR",
+    help="style: a folder, of which those that training leaves out; or a glob, all of them.",
+)
+@click.option("--paintings", metavar="DIR", help="style: the folder with the styles' paintings.")
 @click.option(
     "--features",
-    default="vgg16",
-    show_default=True,
     metavar="NAME",
-    help="What judges: slim, vgg16, vgg19, a weights file, or two, as shallow.h5+deep.h5.",
+    help="style: what judges: slim, vgg16, vgg19, a weights file, or two, as shallow.h5+deep.h5."
+    "  [default: vgg16]",
 )
 @click.option(
     "--iterations",
     type=click.IntRange(min=1),
-    default=60,
-    show_default=True,
     metavar="N",
-    help="Follow the optimisation no further than this.",
-)
-@click.option(
-    "--count",
-    type=click.IntRange(min=1),
-    default=20,
-    show_default=True,
-    metavar="N",
-    help="How many photographs at most.",
+    help="style: follow the optimisation no further than this.  [default: 60]",
 )
 @click.option(
     "--side",
     type=click.IntRange(min=16),
-    default=256,
-    show_default=True,
     metavar="PIXELS",
-    help="Photographs are cut to squares of this side.",
+    help="style: photographs are cut to squares of this side.  [default: 256]",
 )
-@click.option("--styles", metavar="A,B", help="Only these styles.  [default: all]")
+@click.option("--styles", metavar="A,B", help="style: only these.  [default: all]")
 @click.option(
     "--precision",
     type=click.Choice(["float32", "bfloat16"]),
-    default="float32",
-    show_default=True,
-    help="Of the feature network; bfloat16 is faster and flatters the network.",
+    help="style: of the feature network; bfloat16 is faster and flatters.  [default: float32]",
+)
+@click.option(
+    "--count",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="How many pictures at most.  [default: all; 20 photographs for a style network]",
 )
 @click.option(
     "-o",
     "--output",
     metavar="JSON",
-    help="Keep the scores here, style by style, and a table in Markdown beside it; a run that was "
-    "interrupted goes on from it.",
+    help="Keep the scores here. For a style network a table in Markdown goes beside it, and a run "
+    "that was interrupted goes on from it.",
 )
 @options.engine
 @options.threads
@@ -91,91 +94,86 @@ _HEAD = ("style", "one pass", "content", "style term", "variation", "photograph"
 def evaluate(
     model: str,
     *,
-    photos: str,
-    paintings: str,
-    features: str,
-    iterations: int,
-    count: int,
-    side: int,
+    data: str | None,
+    split: str | None,
+    crops: str | None,
+    confusion: str | None,
+    photos: str | None,
+    paintings: str | None,
+    features: str | None,
+    iterations: int | None,
+    side: int | None,
     styles: str | None,
-    precision: str,
+    precision: str | None,
+    count: int | None,
     output: str | None,
     engine: str,
     threads: int | None,
     as_json: bool,
     quiet: bool,
 ) -> int:
-    """Measure a style network: the loss of one pass, and how many iterations of L-BFGS from the
-    photograph reach it.
+    """Measure a trained network.
 
-    MODEL is a .onnx file, or the name of a shipped network: multistyle.
+    A classifier: top-1 and top-5, a table of the classes, what is taken for what; a score at chance
+    is looked into. A style network: the loss of one pass, and how many iterations of L-BFGS from
+    the photograph reach it.
+
+    MODEL is a .onnx file, or the name of a shipped network.
     """
-    if find_spec("torch") is None:
-        raise MissingExtra(extra="train", need="evaluating a style network")
-    import torch
-
-    from deepcanon.style.evaluate import Comparison, Precision, photographs
-    from deepcanon.style.features import load_features
-    from deepcanon.style.scores import Report
-
-    if threads is not None:
-        torch.set_num_threads(threads)
-    comparison = Comparison(
-        model,
-        photos=photographs(photos, count=count, side=side),
+    of_classifier = ClassifierWishes(data=data, split=split, crops=crops, confusion=confusion)
+    of_style = StyleWishes(
+        photos=photos,
         paintings=paintings,
-        features=load_features(features),
+        features=features,
         iterations=iterations,
-        precision=Precision(precision),
-        engine=engine,
-        threads=threads,
+        side=side,
+        styles=styles,
+        precision=precision,
     )
-    wanted = _wanted(comparison, styles)
-    report = Report(
-        settings=comparison.settings(features=features),
-        path=None if output is None else Path(output),
+    path, domain = _open(model)
+    if domain == "classify":
+        _refuse(of_style, path, domain="style networks")
+        return evaluate_classifier(
+            path,
+            of_classifier,
+            count=count,
+            output=output,
+            engine=engine,
+            threads=threads,
+            as_json=as_json,
+            quiet=quiet,
+        )
+    if domain == "style":
+        _refuse(of_classifier, path, domain="classifiers")
+        return evaluate_style(
+            path,
+            of_style,
+            count=count,
+            output=output,
+            engine=engine,
+            threads=threads,
+            as_json=as_json,
+            quiet=quiet,
+        )
+    raise BadInput(
+        f"{path} is of the domain '{domain}', which cannot be measured",
+        hint="give a classifier or a style network",
     )
-    without = [name for name in comparison.record.labels if name not in comparison.styles]
-    if without and styles is None and not (quiet or as_json):
-        note(f"not measured, the record names no painting of them: {', '.join(without)}")
-    for style in wanted:
-        if style not in report.scores:
-            _measure(comparison, report, style, quiet=quiet or as_json)
-    if as_json:
-        print_json({"command": "evaluate", **report.to_dict()})
-    elif not quiet:
-        _print(report, wanted)
-    return 0
 
 
-def _wanted(comparison: Comparison, styles: str | None) -> list[str]:
-    """The styles to measure, all refused or accepted before minutes of work."""
-    wanted = comparison.styles
-    if styles is not None:
-        wanted = [name.strip() for name in styles.split(",")]
-        unknown = [name for name in wanted if name not in comparison.styles]
-        if unknown:
-            raise BadInput(
-                f"there is no style '{unknown[0]}' to measure",
-                hint=f"the styles are {', '.join(comparison.styles)}",
-            )
-    for style in wanted:
-        comparison.painting(style)
-    return wanted
+def _open(model: str) -> tuple[Path, str]:
+    """The file of a network, and the domain that its record says."""
+    from deepcanon.core.assets import shipped
+    from deepcanon.core.record import read_record
+
+    path = Path(model) if Path(model).suffix else shipped(model)
+    return path, read_record(path).domain
 
 
-def _measure(comparison: Comparison, report: Report, style: str, *, quiet: bool) -> None:
-    with progress(style, total=comparison.iterations + 1, quiet=quiet) as advance:
-        score = comparison.measure(style, on_step=lambda _, detail: advance(detail))
-    report.add(score)
-    if not quiet:
-        note(f"{style}: one pass {score.total:.4g} is worth {score.worth} iterations")
-
-
-def _print(report: Report, wanted: list[str]) -> None:
-    rows = []
-    for style in wanted:
-        score = report.scores[style]
-        figures = (score.total, score.content, score.texture, score.variation, score.curve[0])
-        rows.append([style, *(f"{figure:8.4f}" for figure in figures), score.worth])
-    print_table(rows, head=_HEAD)
+def _refuse(wishes: Any, path: Path, *, domain: str) -> None:
+    given = next((name for name, value in asdict(wishes).items() if value is not None), None)
+    if given is not None:
+        raise BadInput(
+            f"--{given} is for {domain}, and {path} is none",
+            hint=f"leave --{given} out, or name another network",
+        )

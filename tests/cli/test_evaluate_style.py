@@ -1,4 +1,4 @@
-"""`deepcanon evaluate`: options, the table, the report, and every bad input."""
+"""`deepcanon evaluate` of a style network: options, the table, the report, and every bad input."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from deepcanon.cli import evaluate as command
+from deepcanon.cli import evaluate_style as command
 from deepcanon.core.record import KEY
 from deepcanon.style import features
 from tests import tiny_style
@@ -141,6 +141,8 @@ def test_bad_input(run: Run, lab: list[str]) -> None:
     refused(run(*QUICK[:3], "none", *QUICK[4:]), "none does not exist")
     refused(run("evaluate", "gone.onnx", *QUICK[2:]), "gone.onnx does not exist")
     refused(run("evaluate", "tiny.onnx"), "missing option '--photos'")
+    refused(run("evaluate", "tiny.onnx", "--photos", "x"), "missing option '--paintings'")
+    refused(run(*QUICK, "--data", "pictures"), "--data is for classifiers")
     refused(run(*QUICK, "--engine", "magic"), "magic")
 
 
@@ -153,7 +155,7 @@ def test_a_missing_painting_is_found_missing_at_once(
     refused(ran, "paintings has no udnie.png, the painting of 'udnie'")
 
 
-def test_without_torch(run: Run, desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_torch(run: Run, lab: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         command, "find_spec", lambda name: None if name == "torch" else find_spec(name)
     )
