@@ -9,9 +9,16 @@ from pathlib import Path
 import pytest
 
 import deepcanon
+from tests import tiny_classifier
 
 PACKAGE = Path(deepcanon.__file__).parent
 FORBIDDEN = ("torch", "torchvision", "pytorch_lightning", "pydantic", "yaml", "onnx", "safetensors")
+
+# What classifying, judging and checking data stand on.
+CLASSIFY = (
+    *("crops", "results", "network_file", "pictures", "sources"),
+    *("report", "explain", "confusion", "evaluate"),
+)
 
 
 def _use_half() -> list[str]:
@@ -22,6 +29,7 @@ def _use_half() -> list[str]:
         *PACKAGE.glob("cli/*.py"),
         *PACKAGE.glob("*/predict.py"),
         *PACKAGE.glob("*/recipes.py"),
+        *(PACKAGE / "classify" / f"{name}.py" for name in CLASSIFY),
     ]
     names = (".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts) for file in files)
     return sorted(name.removesuffix(".__init__") for name in names)
@@ -62,6 +70,25 @@ def test_the_probe_sees_what_a_module_imports() -> None:
 def test_the_public_names_bring_in_no_torch() -> None:
     code = "import deepcanon; [getattr(deepcanon, name) for name in deepcanon.__all__]"
     assert _imported_after(code + "; deepcanon.list_models()").isdisjoint(FORBIDDEN)
+
+
+@pytest.mark.row("C18")
+def test_classifying_and_judging_bring_in_no_torch(tmp_path: Path) -> None:
+    model = tiny_classifier.write(tmp_path / "tiny.onnx", labels=["circle", "ring", "square"])
+    code = f"""
+import numpy as np
+import deepcanon
+from deepcanon.classify.evaluate import evaluate
+from deepcanon.classify.pictures import ArrayPictures, Source
+
+classifier = deepcanon.Classifier({str(model)!r}, engine="onnxruntime", threads=1)
+red = np.zeros((3, 32, 32, 3), np.uint8) + np.array([255, 0, 0], np.uint8)
+assert [each.labels[0] for each in classifier(list(red))] == ["circle"] * 3
+pictures = ArrayPictures(red, np.array([0, 0, 1]), of="test")
+source = Source(name="made", classes=classifier.classes, train=pictures, val=pictures)
+assert evaluate(classifier, source).confusion.tolist() == [[2, 0, 0], [1, 0, 0], [0, 0, 0]]
+"""
+    assert _imported_after(code).isdisjoint(FORBIDDEN)
 
 
 def test_the_package_alone_is_next_to_nothing() -> None:
