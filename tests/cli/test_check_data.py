@@ -34,7 +34,7 @@ def test_what_is_wrong_goes_to_standard_output(run: Run, pets: Path) -> None:
     assert ran.code == 1
     dog, cat, copy = pets / "train/dog/0.png", pets / "train/cat/0.png", pets / "val/cat/copy.png"
     assert ran.out.splitlines() == [
-        f"unreadable: {dog} is empty (0 bytes)",
+        f"unreadable: {dog}: is empty (0 bytes)",
         f"in train and val: {cat} = {copy}: the same pixels",
     ]
     assert ran.err.splitlines()[-1] == "2 problems were found"

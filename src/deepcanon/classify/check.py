@@ -104,7 +104,8 @@ def check(subject: Subject, *, on_picture: Callable[[str], None] = lambda name: 
         try:
             pixels = picture.read()
         except BadInput as error:
-            findings.append(Finding(Problem.UNREADABLE, (picture.name,), error.message))
+            why = error.message.removeprefix(f"{picture.name} ")
+            findings.append(Finding(Problem.UNREADABLE, (picture.name,), why))
         else:
             digest = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest()
             same[digest].append(picture)

@@ -121,15 +121,16 @@ def without_damaged(source: Source) -> Source:
             try:
                 read_pixels(path)
             except BadInput as error:
-                skipped.append((str(path), error.message))
+                skipped.append((str(path), error.message.removeprefix(f"{path} ")))
             else:
                 good.append(place)
         labels = pictures.labels[np.asarray(good, np.int64)]
         kept.append(FilePictures([pictures.paths[place] for place in good], labels))
     for label, name in enumerate(source.classes):
         if label not in kept[0].labels:
+            first = source.train.name(int(np.argmax(source.train.labels == label)))
             raise BadInput(
-                f"no picture of the class {name} can be read: {skipped[0][1]}",
+                f"no picture of the class {name} can be read: {first} {dict(skipped)[first]}",
                 hint="deepcanon check-data lists all that are damaged",
             )
     return Source(

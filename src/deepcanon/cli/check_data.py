@@ -47,9 +47,7 @@ def check_data(data: str, *, as_json: bool, quiet: bool) -> int:
 
 def _print(report: Report) -> None:
     for finding in report.findings:
-        # A complaint about one file names it already.
-        places = "" if finding.why.startswith(finding.places[0]) else " = ".join(finding.places)
-        print(": ".join(filter(None, (finding.problem, places, finding.why))))
+        print(f"{finding.problem}: {' = '.join(finding.places)}: {finding.why}")
     for split, classes in report.counts.items():
         where = f"{split}: " if split else ""
         total = sum(classes.values())
