@@ -128,9 +128,7 @@ def test_damaged_pictures_are_skipped_when_asked_for(tmp_path: Path) -> None:
     assert source.skipped == tuple((str(path), "is empty (0 bytes)") for path in bad)
     for path in (tmp_path / "train" / "b").iterdir():
         path.write_bytes(b"")
-    with pytest.raises(
-        BadInput, match=r"no picture of the class b .*: .*b/0\.png is empty"
-    ):
+    with pytest.raises(BadInput, match=r"no picture of the class b .*: .*b/0\.png is empty"):
         open_source(tmp_path, check=Check.PIXELS)
 
 
