@@ -41,7 +41,7 @@ from deepcanon.classify.pictures import (
     check_labels,
 )
 from deepcanon.core import standin
-from deepcanon.core.errors import BadInput
+from deepcanon.core.errors import BadInput, MissingExtra
 
 __all__ = ["WORDS", "Check", "Drawn", "held_back", "open_source"]
 
@@ -122,10 +122,7 @@ def _standin() -> Source:
 def _digits() -> Source:
     """The test set of UCI's "Optical Recognition of Handwritten Digits"; a fifth judges."""
     if find_spec("sklearn") is None:
-        raise BadInput(
-            "the digits are a part of scikit-learn, which is not installed",
-            hint="pip install scikit-learn",
-        )
+        raise MissingExtra(extra="train", need="reading scikit-learn's digits")
     found = import_module("sklearn.datasets").load_digits()
     pixels = np.rint(np.asarray(found.images) * (255 / 16)).astype(np.uint8)
     labels = check_labels(np.asarray(found.target), classes=10, where="digits")

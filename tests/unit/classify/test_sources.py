@@ -3,7 +3,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -157,23 +156,18 @@ def test_standin_can_be_told_apart() -> None:
 
 def test_digits_need_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sources, "find_spec", lambda name: None)
-    assert refused("digits", "scikit-learn") == "pip install scikit-learn"
+    assert refused("digits", "scikit-learn") == 'pip install "deepcanon[train]"'
 
 
-def test_digits(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Its shape: 8x8 floats in 0..16.
-    found = SimpleNamespace(images=np.full((40, 8, 8), 16.0), target=np.arange(40) % 10)
-    found.images[:, 0, 0] = 8
-    fake = ModuleType("sklearn.datasets")
-    fake.load_digits = lambda: found  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "sklearn", ModuleType("sklearn"))
-    monkeypatch.setitem(sys.modules, "sklearn.datasets", fake)
-    monkeypatch.setattr(sources, "find_spec", lambda name: object())
+def test_digits() -> None:
     source = open_source("digits")
     assert source.classes == tuple("0123456789")
-    assert (len(source.train), len(source.val)) == (30, 10)
-    assert sorted(source.val.labels.tolist()) == list(range(10))
-    assert source.train[0][0, :2].tolist() == [[128] * 3, [255] * 3]
+    assert len(source.train) + len(source.val) == 1797
+    # 178, 182, 177, 183, 181, 182, 181, 179, 174 and 180 of each: a fifth of each, rounded.
+    assert np.bincount(source.val.labels).tolist() == [36, 36, 35, 37, 36, 36, 36, 36, 35, 36]
+    assert source.train[0].shape == (8, 8, 3)
+    values = np.unique([source.val[i] for i in range(50)])
+    assert set(values) <= set(np.rint(np.arange(17) * 255 / 16)) and values.max() == 255
 
 
 def test_held_back_takes_a_share_of_each_class() -> None:
