@@ -87,3 +87,68 @@ def test_bad_input(run: Run, words: list[str], error: str, hint: str) -> None:
 
 def test_help_has_an_example(run: Run) -> None:
     assert "deepcanon describe vgg16" in run("describe", "--help").out
+
+
+# --- --compare -----------------------------------------------------------------------------------
+
+
+def test_two_side_by_side(run: Run) -> None:
+    ran = run("describe", "--compare", "plain20", "resnet20")
+    assert (ran.code, ran.err) == (0, "")
+    rows = [line.split() for line in ran.out.splitlines() if line.strip()]
+    assert rows[0] == ["plain20", "resnet20"]
+    by_name = {" ".join(row[:-2]): row[-2:] for row in rows}
+    # Table 6 says 0.27M; option A's shortcuts cost nothing.
+    assert by_name["parameters"] == ["269,722", "269,722"]
+    assert by_name["input"] == ["3x32x32", "3x32x32"]
+    assert by_name["layers with weights"] == ["20", "20"]
+    stages = {row[0]: row[1:] for row in rows}
+    # 432 + 6 x 2304 weights, and 32 of each of 7 batch norms.
+    assert stages["32x32"] == ["7", "16", "14,480", "14,598,144"] * 2
+    assert stages["vector"] == ["1", "10", "650", "640"] * 2
+    assert list(stages).index("16x16") > list(stages).index("32x32")
+
+
+def test_two_for_machines_of_chosen_variants(run: Run) -> None:
+    ran = run("describe", "--compare", "resnet50", "resnet50:v1_5", "--json", "--size", "64")
+    (one, other) = ran.json["compare"]
+    assert ran.json["note"] == ""
+    assert (one["variant"], other["variant"]) == ("paper", "v1_5")
+    assert one["input"] == other["input"] == [3, 64, 64]
+    assert one["parameters"] == other["parameters"] == 25_557_032
+    assert one["multiply_adds"] < other["multiply_adds"]  # the 3x3 runs before it strides
+    for side in (one, other):
+        for name in ("parameters", "multiply_adds"):
+            assert sum(stage[name] for stage in side["stages"]) == side[name]
+
+
+def test_compared_without_torch(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    ran = run("describe", "--compare", "vgg16", "resnet50")
+    assert ran.code == 0 and "Deep Residual Learning" in ran.out
+    assert "By the size" not in ran.out
+    assert ran.err == 'the layer table needs PyTorch: pip install "deepcanon[train]"\n'
+    content = run("describe", "--compare", "vgg16", "resnet50", "--json").json
+    assert content["compare"][0]["stages"] is None and "deepcanon[train]" in content["note"]
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "hint"),
+    [
+        (["vgg16", "--compare", "vgg11", "vgg13"], "vgg16 stands beside", "--compare vgg11 vgg13"),
+        (["--compare", "vgg11"], "requires 2 arguments", "deepcanon describe --help"),
+        (["--compare", "vgg11", "vgg17"], "no model is named 'vgg17'", "vgg19"),
+        (["--compare", "vgg11:caffe", "vgg13"], "no variant 'caffe'", "paper, torchvision"),
+        (
+            ["--compare", "vgg11", "vgg13", "--variant", "torchvision"],
+            "does not say of which",
+            "vgg11:torchvision vgg13",
+        ),
+    ],
+)
+def test_comparing_bad_input(run: Run, words: list[str], error: str, hint: str) -> None:
+    ran = run("describe", *words)
+    assert ran.code == 2
+    lines = ran.error_lines
+    assert error in lines[0]
+    assert hint in lines[1]

@@ -1,4 +1,7 @@
-"""`deepcanon describe MODEL`: its paper, what was new, its variants, and every layer."""
+"""`deepcanon describe MODEL`: its paper, what was new, its variants, and every layer.
+
+`--compare A B` puts two side by side.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from deepcanon.cli import options
 from deepcanon.cli.output import note, print_json
 
 if TYPE_CHECKING:
+    from deepcanon.cli.compare import Side
     from deepcanon.core.catalog import ModelCard
     from deepcanon.nn.layer_table import LayerTable
 
@@ -25,19 +29,39 @@ _NO_TORCH = 'the layer table needs PyTorch: pip install "deepcanon[train]"'
         "deepcanon describe vgg16",
         "deepcanon describe vgg16 --variant torchvision --size 256",
         "deepcanon describe vgg19 --json",
+        "deepcanon describe --compare vgg16 resnet50:v1_5",
     ),
 )
-@click.argument("model", metavar="MODEL")
+@click.argument("model", required=False, metavar="MODEL")
+@click.option(
+    "--compare",
+    nargs=2,
+    metavar="A B",
+    help="Put two networks side by side in place of MODEL; NAME:VARIANT is one of a variant.",
+)
 @click.option("--variant", metavar="NAME", help="Of which variant.  [default: the model's own]")
 @click.option(
     "--size", type=click.IntRange(min=1), metavar="PIXELS", help="Side of the input picture."
 )
 @options.json_
-def describe(model: str, variant: str | None, size: int | None, as_json: bool) -> None:
+def describe(
+    model: str | None,
+    *,
+    compare: tuple[str, str] | None,
+    variant: str | None,
+    size: int | None,
+    as_json: bool,
+) -> None:
     """Show a network: paper, what was new, variants, and for each layer its output shape,
     parameters, multiply-adds and receptive field."""
     from deepcanon.core.catalog import get_card
 
+    if compare is not None:
+        _refuse_with_compare(compare, model=model, variant=variant)
+        _compare(compare, size=size, as_json=as_json)
+        return
+    if model is None:
+        raise click.UsageError("missing argument 'MODEL'")
     card = get_card(model)
     variant = _known(card, variant)
     table = None
@@ -49,6 +73,49 @@ def describe(model: str, variant: str | None, size: int | None, as_json: bool) -
     _print(card, variant=variant, table=table)
     if table is None:
         note(_NO_TORCH)
+
+
+def _refuse_with_compare(
+    compare: tuple[str, str], *, model: str | None, variant: str | None
+) -> None:
+    from deepcanon.core.errors import BadInput
+
+    if model is not None:
+        raise BadInput(
+            f"{model} stands beside the two networks of --compare",
+            hint=f"deepcanon describe --compare {' '.join(compare)}",
+        )
+    if variant is not None:
+        raise BadInput(
+            "--variant does not say of which network",
+            hint=f"deepcanon describe --compare {compare[0]}:{variant} {compare[1]}",
+        )
+
+
+def _compare(compare: tuple[str, str], *, size: int | None, as_json: bool) -> None:
+    from deepcanon.cli.compare import as_dict, show
+
+    first, second = (_side(word, size=size) for word in compare)
+    if as_json:
+        print_json({**as_dict(first, second), "note": "" if first.table else _NO_TORCH})
+        return
+    show(first, second)
+    if first.table is None:
+        note(_NO_TORCH)
+
+
+def _side(word: str, *, size: int | None) -> Side:
+    """One of the networks to compare, from NAME or NAME:VARIANT."""
+    from deepcanon.cli.compare import Side
+    from deepcanon.core.catalog import get_card
+
+    name, _, variant = word.partition(":")
+    card = get_card(name)
+    chosen = _known(card, variant or None)
+    table = None
+    if find_spec("torch") is not None:
+        table = _layers(card, variant=chosen, size=size)
+    return Side(card=card, variant=chosen, table=table)
 
 
 def _known(card: ModelCard, variant: str | None) -> str:
