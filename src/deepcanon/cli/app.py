@@ -35,6 +35,7 @@ COMMANDS = {
     "demo": Entry("demo", "demo", "repaint the sample photograph in every shipped style"),
     "list": Entry("list", "list_", "the networks in the catalogue"),
     "describe": Entry("describe", "describe", "a network: its paper, variants and layers"),
+    "visualize": Entry("visualize", "visualize", "what the layers of a classifier see"),
     "train": Entry("train", "train", "train a recipe on your own data"),
     "split": Entry("split", "split", "set some labelled pictures apart to judge by"),
     "check-data": Entry("check_data", "check_data", "what is wrong with labelled pictures"),
