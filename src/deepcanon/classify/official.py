@@ -5,6 +5,7 @@ A dialect is a `KeyMap` from a file's names to ours, in which ``None`` says drop
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from torch import nn
 from deepcanon.core.assets import fetch
 from deepcanon.core.errors import BadInput
 from deepcanon.nn.preprocessing import Preprocessing
-from deepcanon.nn.weights import KeyMap, copy_into, read, rename
+from deepcanon.nn.weights import KeyMap, Weights, copy_into, read, rename
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,12 +37,13 @@ def load_weights(
     official: Official | None,
     dialect: KeyMap | None = None,
     preprocessing: Preprocessing | None = None,
+    adapt: Callable[[Weights], Weights] | None = None,
 ) -> Preprocessing | None:
     """Fill ``model`` from "imagenet", from a file of ours, or from a foreign ``.pth``.
 
-    ``dialect`` renames the keys of a foreign file; None: they are ours already. Returns how
-    pictures must be prepared: for a foreign file as ``preprocessing`` says, for ours as its
-    record does, None when nobody says.
+    ``dialect`` renames the keys of a foreign file; None: they are ours already. ``adapt`` changes
+    its tensors before that, under its own names. Returns how pictures must be prepared: for a
+    foreign file as ``preprocessing`` says, for ours as its record does, None when nobody says.
 
     Raises BadInput for a file that does not fit, Unavailable when "imagenet" cannot be fetched.
     """
@@ -56,5 +58,7 @@ def load_weights(
     if weights.record is not None:
         copy_into(model, weights)
         return weights.preprocessing
+    if adapt is not None:
+        weights = adapt(weights)
     copy_into(model, weights if dialect is None else rename(weights, dialect))
     return preprocessing
