@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from deepcanon.core.assets import shipped
-from tests import tiny_style
+from tests import tiny_classifier, tiny_style
 from tests.tiny_features import TinyFeatures
 
 FOLDER = Path(__file__).parents[3] / "benchmarks"
@@ -248,3 +248,88 @@ def test_table_t4(module: Any, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> 
     printed = capsys.readouterr().out
     assert "1 iterations timed and scaled" in printed
     assert [row[0] for row in rows(printed)] == ["32²"]
+
+
+class MeanOfChannels(torch.nn.Module):
+    """What `tiny_classifier` computes, or with its classes in another order."""
+
+    def __init__(self, *, shift: int = 0) -> None:
+        super().__init__()
+        self.shift = shift
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        return tiny_classifier.GAIN * pictures.mean(dim=(2, 3)).roll(self.shift, dims=1)
+
+
+@pytest.mark.usefixtures("own_threads")
+@pytest.mark.parametrize(("shift", "share"), [(0, "100.0"), (1, "0.0")])
+def test_classifier(
+    module: Any,
+    capsys: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    shift: int,
+    share: str,
+) -> None:
+    pytest.importorskip("openvino")
+    bench = module("bench_classifier")
+    built = []
+
+    def build(name: str, folder: Path, *, weights: str | None, side: int | None) -> Any:
+        built.append((name, weights, side))
+        path = tiny_classifier.write(folder / f"{name}.onnx")
+        return bench.Network(name, path, MeanOfChannels(shift=shift), side)
+
+    monkeypatch.setattr(bench, "REST", 0.0)
+    monkeypatch.setattr(bench, "build", build)
+    words = ["--rounds", "1", "--models", "one", "--batches", "1", "2", "--side", "32"]
+    assert bench.main([*words, "--pictures", "3"]) == 0
+    assert built == [("one", None, 32)]
+    found = rows(capsys.readouterr().out)
+    passes = [bench.AUTO, bench.ORT, bench.EAGER, bench.BY_HAND]
+    assert [row[:3] for row in found[:8]] == [["one", n, each] for n in "12" for each in passes]
+    assert [row[2] for row in found[8:12]] == [bench.AUTO, bench.ORT] * 2
+    assert [row[0] for row in found[12:14]] == [bench.AUTO, bench.ORT]
+    assert found[14:] == [["one", each, "3", share] for each in (bench.AUTO, bench.ORT)]
+
+
+@pytest.mark.usefixtures("own_threads")
+@pytest.mark.slow
+def test_torchvisions_network_and_ours_are_the_same(module: Any, tmp_path: Path) -> None:
+    bench = module("bench_classifier")
+    network = bench.build("resnet18", tmp_path, weights=None, side=64)
+    noise = np.random.default_rng(0).standard_normal((2, 3, 64, 64), np.float32)
+    eager, ours = bench.eager(network.module), bench.session(network.path, "onnxruntime")
+    np.testing.assert_allclose(ours(noise), eager(noise), rtol=1e-3, atol=1e-3)
+    assert [each.name for each in tmp_path.iterdir()] == ["resnet18.onnx"]
+
+
+@pytest.mark.usefixtures("own_threads")
+def test_training_step(module: Any, capsys: Any) -> None:
+    bench = module("bench_training_step")
+    words = ["--models", "resnet20", "--steps", "5", "--batch", "4", "--side", "8"]
+    assert bench.main(words) == 0
+    step, ours, theirs = rows(capsys.readouterr().out)
+    assert step[0] == "resnet20, 4 of 8²" and len(step) == 4
+    assert (ours[:2], theirs[:2]) == (["resnet20", "deepcanon"], ["resnet20", "plain"])
+    for one, other in zip(ours[2:], theirs[2:], strict=True):
+        assert float(one) == pytest.approx(float(other), rel=0.1)  # the same weights and batches
+
+
+def test_quarters_of_a_run(module: Any) -> None:
+    bench = module("bench_training_step")
+    assert bench.quarters([1.0, 3.0, 5.0, 5.0, 2.0, 2.0, 0.0, 1.0]) == [2.0, 5.0, 2.0, 0.5]
+    assert bench.quarters([1.0, 3.0]) == [1.0, 3.0, 3.0, 3.0]
+
+
+@pytest.mark.usefixtures("own_threads")
+def test_pictures(module: Any, capsys: Any) -> None:
+    bench = module("bench_pictures")
+    assert bench.main(["--rounds", "1", "--pictures", "4", "--workers", "0"]) == 0
+    found = rows(capsys.readouterr().out)
+    loaders = [bench.OURS, bench.PEER, bench.LATER]
+    assert [row[:3] for row in found[:6]] == [
+        [name, "0", who] for name in bench.KINDS for who in loaders
+    ]
+    assert [row[0] for row in found[6:]] == list(bench.KINDS)
+    assert all(float(row[3].split()[0]) > 0 for row in found[:6])
