@@ -29,6 +29,7 @@ from deepcanon.nn.preprocessing import Preprocessing
 from deepcanon.nn.weights import write
 from deepcanon.training import provenance
 from deepcanon.training.fit import Run, fit, scores
+from deepcanon.training.ranks import place
 
 # Whose the pictures of a user are, only the user knows.
 LICENCE = "not stated; the rights in the pictures remain with their owners"
@@ -79,7 +80,7 @@ def train(recipe: ClassifierRecipe, *, folder: Path, resume: bool, quiet: bool) 
         ),
         resume=resume,
     )
-    if not finished:
+    if not finished or place().rank > 0:
         return None
     record = Record(
         model=recipe.model,
@@ -184,8 +185,8 @@ def measured(pictures: Pictures) -> Preprocessing:
     """
     places = np.unique(np.linspace(0, len(pictures) - 1, _LOOKED_AT).round().astype(int))
     sums, squares, count = np.zeros(3), np.zeros(3), 0
-    for place in places:
-        values = pictures[int(place)].reshape(-1, 3) / 255
+    for index in places.tolist():
+        values = pictures[index].reshape(-1, 3) / 255
         # Each picture counts the same, whatever its size.
         sums, squares, count = sums + values.mean(0), squares + (values**2).mean(0), count + 1
     mean = sums / count

@@ -7,6 +7,7 @@ the next one.
 
 from __future__ import annotations
 
+import io
 import os
 import random
 import signal
@@ -30,11 +31,17 @@ from deepcanon.training.resume import after_nan, save, start_at
 BAD_BATCH = "bad_batch.txt"
 
 
+def is_distributed() -> bool:
+    """Whether there are other processes in this run."""
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
+
+
 class RandomState(pl.Callback):
     """Puts every random generator into the checkpoint, and takes it out again.
 
     Not before the first step, so that nothing which happens on the way there (other callbacks, the
     loader's own seed) draws from a generator that has been restored. Must be the first callback.
+    Of several processes, every one's generators are in it, so all of them must ask for the state.
     """
 
     def __init__(self) -> None:
@@ -42,6 +49,17 @@ class RandomState(pl.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """The generators of Python, numpy and torch."""
+        own = self._own()
+        if not is_distributed():
+            return own
+        packed = io.BytesIO()  # tensors do not travel as such
+        torch.save(own, packed)
+        found = [b""] * torch.distributed.get_world_size()
+        torch.distributed.all_gather_object(found, packed.getvalue())
+        return {"ranks": [torch.load(io.BytesIO(each), weights_only=True) for each in found]}
+
+    @staticmethod
+    def _own() -> dict[str, Any]:
         numpy: dict[str, Any] = np.random.get_state(legacy=False)
         inner = numpy["state"]
         return {
@@ -58,7 +76,8 @@ class RandomState(pl.Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Keep the state for the first step."""
-        self._to_restore = state_dict
+        ranks = state_dict.get("ranks")
+        self._to_restore = state_dict if ranks is None else ranks[torch.distributed.get_rank()]
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any
@@ -127,6 +146,8 @@ class StopGently(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any
     ) -> None:
         """A checkpoint of the step before, where one is due."""
+        if trainer.world_size > 1:  # all stop together, whoever was asked
+            self._asked = trainer.strategy.reduce_boolean_decision(self._asked, all=False)
         if self._asked or (trainer.global_step and trainer.global_step % self.every == 0):
             self._save(trainer)
         if self._asked:

@@ -8,6 +8,9 @@ What makes a resumed run end with the very weights of an uninterrupted one:
   hold weights, optimiser, schedule, averaged weights and every random generator.
 - The number of threads is the same: sums are taken in another order with another number. A
   resumed run says so when it is not.
+
+All of this holds for several processes too (`deepcanon.training.ranks`), each of which then takes
+its share of every batch.
 """
 
 from __future__ import annotations
@@ -36,6 +39,7 @@ from deepcanon.training.callbacks import RandomState, StopGently, StopOnNaN
 from deepcanon.training.doubts import Doubts
 from deepcanon.training.measure import Measure
 from deepcanon.training.progress import Averages, Progress, Table
+from deepcanon.training.ranks import Place, place, strategy
 from deepcanon.training.resume import (
     LAST,
     check_folder,
@@ -55,16 +59,22 @@ class Counted(Protocol[Sample]):
 
 
 class _Onwards(Sampler[int]):
-    """first, first + 1, ..., last - 1."""
+    """The samples of a process, step by step: its share of ``batch`` in each."""
 
-    def __init__(self, first: int, last: int) -> None:
-        self.first, self.last = first, last
+    def __init__(self, steps: range, *, batch: int, here: Place) -> None:
+        self.steps, self.batch, self.here = steps, batch, here
+
+    def of(self, step: int) -> range:
+        """The samples of one step, counted from 0."""
+        share = self.batch // self.here.of
+        first = step * self.batch + self.here.rank * share
+        return range(first, first + share)
 
     def __iter__(self) -> Iterator[int]:
-        return iter(range(self.first, self.last))
+        return (index for step in self.steps for index in self.of(step))
 
     def __len__(self) -> int:
-        return self.last - self.first
+        return len(self.steps) * (self.batch // self.here.of)
 
 
 class Paced(Protocol):
@@ -146,6 +156,7 @@ def fit(
     Training is on the CPU only: no judge and no target of a task is moved to another device.
     """
     last = run.folder / LAST
+    here = place()
     kind = precision.resolve(run.precision)
     check_folder(run.folder, resume=resume)
     first = check_same_recipe(last, recipe) if resume else 0
@@ -154,7 +165,8 @@ def fit(
         check_same_inputs(last, given)
     if not run.quiet:
         _say_where(run, first=first, resume=resume)
-    pl.seed_everything(run.seed, verbose=False)
+    # Each process draws for itself: dropout must not leave out the same of all shares.
+    pl.seed_everything(run.seed + here.rank, verbose=False)
     try:
         run.folder.mkdir(parents=True, exist_ok=True)
     except OSError as cause:
@@ -165,14 +177,16 @@ def fit(
     )
     # The order matters: random state first, a measurement before those who show it, and a
     # checkpoint before others begin with a step.
-    ours: list[pl.Callback] = [RandomState(), StopOnNaN(last, batch=_batches(run, names))]
+    samples = _Onwards(range(first, run.steps), batch=run.batch, here=here)
+    shown_at = None if names is None else lambda step: [names(i) for i in samples.of(step - 1)]
+    ours: list[pl.Callback] = [RandomState(), StopOnNaN(last, batch=shown_at)]
     if run.measure_every is not None:
         ours.append(Measure(every=run.measure_every, averages=averages))
     ours.append(averages)
     if chance is not None:
         ours.append(Doubts(averages=averages, chance=chance, quiet=run.quiet))
     ours.append(stop)
-    shown = [
+    shown: list[pl.Callback] = [
         Table(run.folder / "log" / "metrics.csv", averages=averages),
         Progress(averages=averages, quiet=run.quiet),
     ]
@@ -180,21 +194,23 @@ def fit(
         board = TensorBoardLogger(run.folder, "", "log", purge_step=first if resume else None)
         trainer = pl.Trainer(
             accelerator="cpu",
-            devices=1,
+            devices=here.of,
+            strategy=strategy(here),
+            use_distributed_sampler=False,
             max_steps=run.steps,
             max_epochs=1,
             precision=_PRECISION[kind],
             logger=board,
             log_every_n_steps=25,
-            callbacks=[*ours, *callbacks, *shown],
+            callbacks=[*ours, *callbacks, *(shown if here.rank == 0 else [])],
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
         )
         loader: DataLoader[Any] = DataLoader(
             data,  # type: ignore[arg-type]  # a Counted has no length, by design
-            batch_size=run.batch,
-            sampler=_Onwards(first * run.batch, run.steps * run.batch),
+            batch_size=run.batch // here.of,
+            sampler=samples,
             num_workers=run.workers,
         )
         try:
@@ -211,13 +227,6 @@ def scores(task: pl.LightningModule) -> dict[str, float]:
     """What a fitted task logged, averaged over its last steps; for a resumed run the same."""
     found = (each for each in task.trainer.callbacks if isinstance(each, Averages))  # type: ignore[attr-defined]
     return dict(next(found).values)
-
-
-def _batches(run: Run, names: Callable[[int], str] | None) -> Callable[[int], list[str]] | None:
-    """From a step, counted from 1, to what its samples showed."""
-    if names is None:
-        return None
-    return lambda step: [names(index) for index in range((step - 1) * run.batch, step * run.batch)]
 
 
 def _say_where(run: Run, *, first: int, resume: bool) -> None:
@@ -246,6 +255,8 @@ def _without_chatter() -> Iterator[None]:
             warnings.filterwarnings("ignore", category=PossibleUserWarning)
             warnings.filterwarnings("ignore", message=".*LeafSpec.*")
             warnings.filterwarnings("ignore", message="Total length of .* across ranks is zero.*")
+            # Of the averaging of gradients: kernels of one pixel are laid out in two ways at once.
+            warnings.filterwarnings("ignore", message="Grad strides do not match bucket view.*")
             yield
     finally:
         for each, level in zip(loggers, levels, strict=True):

@@ -103,7 +103,7 @@ def start(
     """Run a recipe; returns what it made, or None when it was interrupted (and can be resumed).
 
     Raises BadInput for settings that are still missing, for a folder that holds another run, and
-    whatever the recipe's runner does.
+    whatever the recipe's runner does. A recipe with ``processes`` is run by as many.
     """
     if find_spec("torch") is None or find_spec("pytorch_lightning") is None:
         raise MissingExtra(extra="train", need="training")
@@ -123,6 +123,18 @@ def start(
     check_folder(folder, resume=resume)
     if resume:
         check_same_recipe(folder / LAST, as_dict(chosen.recipe))
+    processes = getattr(chosen.recipe, "processes", 1)
+    if processes > 1:
+        from deepcanon.training.ranks import run_together
+
+        return run_together(
+            chosen.recipe.runner,
+            chosen.recipe,
+            folder=folder,
+            resume=resume,
+            quiet=quiet,
+            processes=processes,
+        )
     module, _, function = chosen.recipe.runner.partition(":")
     run = getattr(import_module(module), function)
     made: Path | None = run(chosen.recipe, folder=folder, resume=resume, quiet=quiet)

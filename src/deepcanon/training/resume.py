@@ -24,6 +24,8 @@ def save(
 ) -> None:
     """Write a checkpoint under a temporary name and rename it: the old one stays whole.
 
+    Of several processes all call this, and the first one writes.
+
     Raises, and leaves the old one, Failed when a weight is no number, Unavailable when the disk is
     full, BadInput when the folder cannot be written.
     """
@@ -38,6 +40,8 @@ def save(
     for name, value in content["state_dict"].items():
         if isinstance(value, Tensor) and not bool(torch.isfinite(value).all()):
             raise Failed(f"{name} became NaN or infinite by step {step}", hint=after_nan(path))
+    if not trainer.is_global_zero:
+        return
     try:
         with write_whole(path) as file:
             torch.save(content, file)

@@ -14,11 +14,12 @@ from torch import Tensor
 
 from deepcanon.core.errors import BadInput, Failed, Unavailable
 from deepcanon.training import resume
-from deepcanon.training.fit import Run, scores
+from deepcanon.training.fit import Run, fit, scores
 from tests.tiny_training import (
     RECIPE,
     STEPS,
     At,
+    Numbers,
     TinyTask,
     assert_same_state,
     crash,
@@ -173,7 +174,8 @@ def test_resuming_with_other_files_says_which(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("steps", 0), ("batch", 0), ("checkpoint_every", 0), ("seed", -1)]
+    ("name", "value"),
+    [("steps", 0), ("batch", 0), ("checkpoint_every", 0), ("seed", -1), ("workers", -1)],
 )
 def test_numbers_that_are_too_small_are_named(name: str, value: int, tmp_path: Path) -> None:
     sizes: dict[str, Any] = {"steps": 1, "batch": 1, name: value}
@@ -199,6 +201,37 @@ def test_a_loss_that_is_no_number_names_its_step(tmp_path: Path) -> None:
     assert sound["deepcanon"]["step"] == 2
     assert all(torch.isfinite(value).all() for value in sound["state_dict"].values())
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_loss_that_is_no_number_names_what_was_shown(tmp_path: Path) -> None:
+    run = Run(folder=tmp_path, steps=STEPS, batch=5, quiet=True)
+    with pytest.raises(Failed) as failed:
+        fit(Poisoned(), Numbers(), run=run, recipe={}, names=lambda index: f"{index}.jpg")
+    listing = tmp_path / "bad_batch.txt"
+    assert failed.value.message == (
+        "the loss became nan at step 3, which was shown 10.jpg, 11.jpg, 12.jpg and 2 more, all in "
+        f"{listing}"
+    )
+    assert listing.read_text().split() == ["10.jpg", "11.jpg", "12.jpg", "13.jpg", "14.jpg"]
+
+
+class OneGone(Numbers):
+    """Numbers of which one cannot be read."""
+
+    def __getitem__(self, index: int) -> Tensor:
+        if index == 7:
+            raise BadInput("cat.jpg is damaged", hint="mend it")
+        return super().__getitem__(index)
+
+
+def test_data_that_cannot_be_read_is_resumed_when_it_can(whole: Path, tmp_path: Path) -> None:
+    run = Run(folder=tmp_path, steps=STEPS, batch=2, seed=5, quiet=True)
+    idle = At(-1, crash)
+    with pytest.raises(BadInput, match=r"cat\.jpg is damaged"):
+        fit(TinyTask(), OneGone(), run=run, recipe=RECIPE, callbacks=[idle])
+    assert resume.read(tmp_path / "last.ckpt")["deepcanon"]["step"] == 3
+    assert train(tmp_path, resume=True)
+    assert_same_state(tmp_path / "last.ckpt", whole / "last.ckpt")
 
 
 def test_a_loss_that_is_no_number_before_any_checkpoint(tmp_path: Path) -> None:
