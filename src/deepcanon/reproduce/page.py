@@ -1,0 +1,102 @@
+"""The page and the picture of a contest, from the table that `contest` writes. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepcanon.core.chart import Chart, Line, Stroke, draw
+from deepcanon.reproduce.curves import Curve, percent
+
+__all__ = ["draw_curves", "markdown"]
+
+
+def markdown(table: Mapping[str, Any]) -> str:
+    """What the paper found, what was done here, what each contestant reached, the verdict."""
+    set_up = table["settings"]
+    curves = _curves(table)
+    lines = [
+        f"# {table['title']}",
+        "",
+        f"{table['reproduces']}: {table['found']}",
+        "",
+        f"**{table['verdict']}**",
+        "",
+        f"{set_up['data']}: {set_up['pictures']} pictures of {set_up['classes']} classes, "
+        f"{set_up['held_out']} held out; {set_up['steps']} steps, seed {set_up['seed']}, "
+        f"{set_up['precision']}; {table['machine']}, {set_up['threads']} threads, torch "
+        f"{table['torch']}.",
+        "",
+        f"What differs from the paper: {table['differs']}",
+        "",
+    ]
+    if table["claims"]:
+        lines += ["| claim | holds | seen |", "|---|---|---|"]
+        lines += [
+            f"| {each['text']} | {'yes' if each['holds'] else 'no'} | {each['seen']} |"
+            for each in table["claims"]
+        ]
+        lines.append("")
+    lines += [
+        "Errors: of the batches, over the last tenth of the steps; at the end, in evaluation mode, "
+        "on training pictures and on those held out. Seconds are of training alone.",
+        "",
+        "| contestant | parameters | multiply-adds | steps | seconds | batches | trained on | held "
+        "out | |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, curve in curves.items():
+        last = curve.running[-1] if curve.running else None
+        cells = [
+            name,
+            f"{curve.parameters:,}",
+            f"{curve.multiply_adds:,}",
+            "" if last is None else f"{last.step:,}",
+            "" if last is None else f"{last.seconds:.0f}",
+            percent(curve.late),
+            "" if curve.train_error is None else percent(curve.train_error),
+            "" if curve.held_out_error is None else percent(curve.held_out_error),
+            curve.end.value,
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", f"![the curves]({table['name']}.png)"]
+    return "\n".join(lines) + "\n"
+
+
+def draw_curves(table: Mapping[str, Any]) -> NDArray[np.uint8]:
+    """Running training error and held-out error against the step, uint8 [h, w, 3]."""
+    curves = _curves(table)
+    order = list(table["of"])
+    last = float(table["settings"]["steps"])
+    goal = table["goal"]
+    charts = []
+    for title, kind in (("training error of the batches", "running"), ("held-out error", "held")):
+        lines = []
+        for name, curve in curves.items():
+            points = curve.running if kind == "running" else curve.held_out
+            path = [(float(point.step), 100 * point.error) for point in points]
+            # A contestant has its colour also while others are missing.
+            lines.append(Line(name=name, points=path, colour=order.index(name)))
+        if goal and kind == "running":
+            level = [(0.0, 100 * goal), (last, 100 * goal)]
+            lines.append(
+                Line(name=f"{percent(goal)}", points=level, stroke=Stroke.DASHED, colour=len(order))
+            )
+        charts.append(
+            Chart(
+                title=f"{table['name']}: {title}",
+                x="step",
+                y="error, %",
+                lines=lines,
+                x_range=(0.0, last),
+                y_range=(0.0, 100.0),
+            )
+        )
+    return draw(*charts)
+
+
+def _curves(table: Mapping[str, Any]) -> dict[str, Curve]:
+    return {name: Curve.from_dict(found) for name, found in table["contestants"].items()}
