@@ -13,6 +13,7 @@ from deepcanon.cli import reproduce as command
 from deepcanon.reproduce import REPRODUCTIONS, slim_features, style_speed
 from deepcanon.reproduce import style_tradeoff as tradeoff
 from tests.cli.conftest import Run, files, photo, refused
+from tests.tiny_contest import two_classes
 from tests.tiny_features import TinyFeatures
 
 
@@ -146,3 +147,22 @@ def test_progress_opens_when_its_length_is_known(monkeypatch: pytest.MonkeyPatch
         on_progress(1, 5, "one")
         on_progress(3, 5, "three")  # a step may be skipped
     assert seen == [("slim", 5, False), "one", "three", "three", "closed"]
+
+
+@pytest.mark.row("C10")
+def test_a_finding(run: Run, desk: Path) -> None:
+    two_classes(Path("pair.npz"))
+    words = ("reproduce", "vgg-lrn", "--data", "pair.npz", "--steps", "1", "--count", "8")
+    ran = run(*words, "--seed", "2", "--minutes", "0", "--threads", "1", "-o", "here")
+    assert ran.code == 0
+    assert ran.err == "vgg-lrn: not judged: 1 of 2 contestants have run\n"
+    assert sorted(ran.out.split()) == [f"here/vgg-lrn.{kind}" for kind in ("json", "md", "png")]
+    assert files(Path("here")) == ["vgg-lrn.json", "vgg-lrn.md", "vgg-lrn.png"]
+    table = json.loads(Path("here/vgg-lrn.json").read_text())
+    assert list(table["contestants"]) == ["A"]
+    assert (table["settings"]["data"], table["settings"]["pictures"]) == ("pair", 8)
+    assert (table["settings"]["steps"], table["settings"]["seed"]) == (1, 2)
+    again = run(*words, "-o", "here", "--json")
+    assert "measured with seed 2, and now it is 0" in again.err
+    refused(run(*words[:2], "--data", "gone"), "gone does not exist")
+    refused(run(*words[:2], "--photo", "a.png"), "vgg-lrn takes no --photo")

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from deepcanon.cli import options
-from deepcanon.cli.output import print_json, print_table, progress
+from deepcanon.cli.output import note, print_json, print_table, progress
 from deepcanon.core.errors import BadInput
 
 __all__ = ["reproduce"]
@@ -32,6 +32,7 @@ def _counts(_context: click.Context, _option: click.Parameter, text: str | None)
         "deepcanon reproduce",
         "deepcanon reproduce style-tradeoff --photo photo.jpg --painting painting.jpg",
         "deepcanon reproduce style-speed -o speed/ --threads 2",
+        "deepcanon reproduce degradation --data cifar-10-batches-bin/",
     ),
 )
 @click.argument("name", required=False, metavar="[NAME]")
@@ -43,6 +44,12 @@ def _counts(_context: click.Context, _option: click.Parameter, text: str | None)
     metavar="DIR",
     help="The folder for its tables and pictures.",
 )
+@click.option(
+    "--data",
+    metavar="DIR",
+    help="Labelled pictures, as for deepcanon train.  [default: standin, generated ones]",
+)
+@click.option("--steps", type=click.IntRange(min=1), metavar="N", help="Of each training.")
 @click.option("--photo", metavar="FILE", help="The photograph.  [default: a generated one]")
 @click.option("--painting", metavar="FILE", help="The painting.  [default: a generated one]")
 @click.option("--photos", metavar="DIR", help="Photographs: a folder or a glob.")
@@ -66,9 +73,7 @@ def _counts(_context: click.Context, _option: click.Parameter, text: str | None)
     metavar="WEIGHT",
     help="Of the total-variation term while the small network judges.",
 )
-@click.option(
-    "--count", type=click.IntRange(min=1), metavar="N", help="How many photographs at most."
-)
+@click.option("--count", type=click.IntRange(min=1), metavar="N", help="How many pictures at most.")
 @click.option(
     "--minutes", type=click.FloatRange(min=0), metavar="M", help="Begin nothing new after these."
 )
@@ -89,6 +94,8 @@ def reproduce(
     name: str | None,
     *,
     output: str,
+    data: str | None,
+    steps: int | None,
     photo: str | None,
     painting: str | None,
     photos: str | None,
@@ -109,7 +116,8 @@ def reproduce(
 ) -> int:
     """Measure a table or figure of the canon again; without NAME, list what there is.
 
-    Each has its own settings, and says so when it is given one that it does not take.
+    Each has its own settings, and says so when it is given one that it does not take. Those that
+    train several networks keep each one that is done: the same command goes on with the next.
     """
     from deepcanon.reproduce import REPRODUCTIONS, load
 
@@ -118,6 +126,8 @@ def reproduce(
         return 0
     run = load(name)
     settings = {
+        "data": data,
+        "steps": steps,
         "photo": photo,
         "painting": painting,
         "photos": photos,
@@ -148,6 +158,8 @@ def reproduce(
             }
         )
     elif not quiet:
+        if "verdict" in done.table:
+            note(f"{name}: {done.table['verdict']}")
         for path in done.files:
             print(path)
     return 0

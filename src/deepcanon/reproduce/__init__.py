@@ -52,6 +52,61 @@ REPRODUCTIONS = {
         help="the speed table: optimisation with VGG19 against one pass, at three sizes",
         cost="22 iterations of VGG19 at 256, 512 and 1024 pixels: minutes, several GB of memory",
     ),
+    "degradation": Reproduction(
+        module="degradation",
+        row="C16",
+        help="plain-20 and -56 against ResNet-20 and -56: what depth does to the training error",
+        cost="1,500 steps of four networks on 10,000 pictures: half an hour",
+    ),
+    "residual-convergence": Reproduction(
+        module="residual_convergence",
+        row="C16",
+        help="plain-20 against ResNet-20: which one learns sooner",
+        cost="4,000 steps of two networks: half an hour",
+    ),
+    "batch-norm": Reproduction(
+        module="batch_norm",
+        row="C15",
+        help="without and with batch norm, at 5 and 30 times the rate, with sigmoids: steps to the"
+        " same accuracy",
+        cost="1,500 steps of seven networks of ten layers: half an hour",
+    ),
+    "vgg-lrn": Reproduction(
+        module="vgg_lrn",
+        row="C10",
+        help="VGG's A against A-LRN: local response normalisation does not help",
+        cost="3,500 steps of two networks at half width: half an hour",
+    ),
+    "vgg-small-kernels": Reproduction(
+        module="vgg_small_kernels",
+        row="C10",
+        help="VGG's B against its twin with 5x5 convolutions",
+        cost="3,000 steps of two networks at half width: half an hour",
+    ),
+    "vgg-depth": Reproduction(
+        module="vgg_depth",
+        row="C10",
+        help="VGG's A, B and D: the deeper, the better",
+        cost="2,500 steps of three networks at half width: half an hour",
+    ),
+    "bottleneck": Reproduction(
+        module="bottleneck",
+        row="C5",
+        help="what a 1x1 convolution before a wide one saves: counted, and timed",
+        cost="22 passes of three pairs of layers: seconds",
+    ),
+    "relu-vs-tanh": Reproduction(
+        module="relu_vs_tanh",
+        row="C7",
+        help="steps to 25 % training error with ReLU and with tanh, at three rates each",
+        cost="up to 2,500 steps of six small networks on 10,000 pictures: half an hour",
+    ),
+    "dropout": Reproduction(
+        module="dropout",
+        row="C9",
+        help="a small AlexNet with dropout and without: the gap between seen and unseen pictures",
+        cost="4,000 steps of two networks on 10,000 pictures: half an hour",
+    ),
 }
 
 
