@@ -1,0 +1,395 @@
+"""Training classifiers on a handful of pictures: what comes out, what is refused, exact resume."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from deepcanon.classify import train as training
+from deepcanon.classify.data import Samples
+from deepcanon.classify.pictures import ArrayPictures, FilePictures, Kept, Pictures, Source
+from deepcanon.classify.recipes import ClassifierRecipe
+from deepcanon.core.errors import BadInput, Failed
+from deepcanon.core.images import save
+from deepcanon.core.record import read_record
+from deepcanon.engine.export import read_weights
+from deepcanon.nn.weights import read
+from deepcanon.training.recipe import Chosen, start
+from tests.tiny_training import assert_same_state
+
+pytestmark = pytest.mark.row("C18")
+
+CLASSES = ("red", "green", "blue")
+RECIPE = ClassifierRecipe(
+    data="colours",
+    model="resnet20",
+    network={"depth": 8, "width": 2},
+    side=8,
+    batch=3,
+    steps=4,
+    precision="float32",
+    measure_every=2,
+)
+
+
+def colours(count: int, *, seed: int, first: int = 0) -> ArrayPictures:
+    """Noise with one channel raised: 8x8, the class the channel's place."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(first, first + count, dtype=np.int64) % 3
+    pixels: NDArray[np.uint8] = random.integers(0, 100, (count, 8, 8, 3), dtype=np.uint8)
+    for picture, label in zip(pixels, labels, strict=True):
+        picture[..., label] += 120
+    return ArrayPictures(pixels, labels, of="test")
+
+
+@pytest.fixture
+def source(monkeypatch: pytest.MonkeyPatch) -> Source:
+    """What "colours" names."""
+    found = Source(
+        name="colours", classes=CLASSES, train=colours(9, seed=0), val=colours(6, seed=1)
+    )
+    monkeypatch.setattr(training, "open_source", lambda data: found)
+    return found
+
+
+@pytest.fixture(autouse=True)
+def _no_export(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Exporting takes longer than all steps; one test has it."""
+    if "exported" not in request.node.name:
+        to_weights = lambda net, path, **_: path.with_suffix(".safetensors")  # noqa: E731
+        monkeypatch.setattr(training, "export", to_weights)
+
+
+def run(folder: Path, recipe: ClassifierRecipe = RECIPE, **how: bool) -> Path | None:
+    return training.train(recipe, folder=folder, resume=how.get("resume", False), quiet=True)
+
+
+def test_what_is_exported_carries_its_record(source: Source, tmp_path: Path) -> None:
+    path = run(tmp_path)
+    assert path == tmp_path / "resnet20.onnx"
+    record = read_record(path)
+    assert (record.model, record.variant, record.domain) == ("resnet20", "paper", "classify")
+    assert record.labels == list(CLASSES)
+    assert record.config == {"depth": 8, "width": 2, "num_classes": 3}
+    assert record.preprocessing["side"] == record.preprocessing["resize"] == 8
+    assert record.preprocessing["order"] == "RGB"
+    assert record.data == "colours: 9 pictures of 3 classes, 6 kept out"
+    assert set(record.scores) == {"top1", "top5"} and record.scores["top5"] == 1.0
+    assert read_record(tmp_path / "resnet20.safetensors") == record
+    theirs, ours = read_weights(path), read(tmp_path / "resnet20.safetensors").tensors
+    torch.testing.assert_close(theirs["fc.weight"], ours["fc.weight"], rtol=0, atol=0)
+    # A network of it goes on from there, and knows how its pictures are prepared.
+    more = run(tmp_path / "more", replace(RECIPE, start=str(path), learning_rate=0.0, steps=1))
+    assert more is not None
+    again = read_weights(more)
+    torch.testing.assert_close(again["fc.weight"], ours["fc.weight"], rtol=0, atol=0)
+    assert read_record(more).preprocessing == record.preprocessing
+    assert set(read_record(more).recipe["sha256"]) == {"training pictures", "kept out", "start.1"}
+    assert read_record(more).recipe["start"] == "resnet20.onnx"
+
+
+# Everything with a state: plateau and average, draws of mixup and dropout, momentum.
+STATEFUL = replace(
+    RECIPE,
+    model="alexnet",
+    network={"hidden": 4},
+    side=63,
+    average=0.5,
+    mixup=0.4,
+    schedule="plateau",
+    patience=1,
+    measure_every=1,
+    label_smoothing=0.1,
+    clip=1.0,
+)
+
+
+def test_interrupted_and_resumed_is_never_interrupted(
+    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = run(tmp_path / "whole", STATEFUL)
+    fetch = Samples.__getitem__
+
+    def press(self: Samples, index: int) -> Any:
+        if index == 8 and signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+            os.kill(os.getpid(), signal.SIGINT)
+        return fetch(self, index)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Samples, "__getitem__", press)
+        assert run(tmp_path / "parts", STATEFUL) is None
+    parts = run(tmp_path / "parts", STATEFUL, resume=True)
+    assert_same_state(tmp_path / "parts/last.ckpt", tmp_path / "whole/last.ckpt")
+    assert whole is not None and parts is not None
+    assert whole.read_bytes() == parts.read_bytes()
+    state = torch.load(tmp_path / "whole/last.ckpt", weights_only=True)
+    assert state["lr_schedulers"][0]["lr_lambdas"][0]["factor"] < 1  # the plateau was one
+
+
+def test_the_average_is_what_ships(source: Source, tmp_path: Path) -> None:
+    made = run(tmp_path, replace(RECIPE, average=0.9, learning_rate=0.5))
+    assert made is not None
+    state = torch.load(tmp_path / "last.ckpt", weights_only=True)["state_dict"]
+    shipped = read(made).tensors["fc.weight"]
+    assert torch.equal(shipped, state["averaged.fc.weight"])
+    assert not torch.equal(shipped, state["net.fc.weight"])
+
+
+def test_the_average_is_the_one_of_its_formula(source: Source, tmp_path: Path) -> None:
+    """After the first step d = 2 / 11, so that the average is 2/11 of the start and 9/11 new."""
+    made = run(tmp_path, replace(RECIPE, steps=1, average=0.9))
+    assert made is not None
+    torch.manual_seed(0)
+    state = torch.load(tmp_path / "last.ckpt", weights_only=True)["state_dict"]
+    start = training.prepare(RECIPE, quiet=True).task.net.state_dict()["fc.weight"]
+    expected = 2 / 11 * start + 9 / 11 * state["net.fc.weight"]
+    torch.testing.assert_close(state["averaged.fc.weight"], expected)
+
+
+def test_the_channels_are_brought_to_mean_zero_and_deviation_one() -> None:
+    pixels = np.zeros((2, 1, 2, 3), np.uint8)
+    pixels[0, 0, :, 0] = 0, 255
+    pixels[1, 0, :, 0] = 255, 255
+    pixels[..., 1] = 51
+    found = training.measured(ArrayPictures(pixels, np.zeros(2, np.int64), of="test"))
+    assert found.mean == (0.75, 0.2, 0.0)
+    assert found.std == (pytest.approx(0.75**0.5 / 2, abs=1e-4), 1.0, 1.0)  # plain: left as it is
+
+
+def test_pictures_are_held_out_where_none_are_set_aside(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    whole = colours(12, seed=0)
+    found = Source(name="colours", classes=CLASSES, train=whole, val=colours(0, seed=0))
+    monkeypatch.setattr(training, "open_source", lambda data: found)
+    prepared = training.prepare(replace(RECIPE, hold_out=4), quiet=True)
+    assert sorted(prepared.source.val.labels.tolist()) == [0, 1, 2]
+    names = [
+        pictures.name(place)
+        for pictures in (prepared.source.train, prepared.source.val)
+        for place in range(len(pictures))
+    ]
+    assert sorted(names) == sorted(whole.name(place) for place in range(12))
+    made = run(tmp_path, replace(RECIPE, hold_out=0))
+    assert made is not None and read_record(made).scores == {}
+    assert read_record(made).data.endswith("12 pictures of 3 classes, 0 kept out")
+
+
+def test_a_picture_that_breaks_is_named_and_may_be_mended(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """In the third round through pictures that there is no room to keep."""
+
+    class NoRoom(Kept):
+        def __init__(self, pictures: Pictures, *, short_side: int | None = None) -> None:
+            super().__init__(pictures, short_side=short_side, room=0)
+
+    monkeypatch.setattr("deepcanon.classify.data.Kept", NoRoom)
+    pictures = colours(6, seed=0)
+    paths = [tmp_path / f"{place}.png" for place in range(6)]
+    for place, path in enumerate(paths):
+        save(pictures[place], path)
+    found = Source(
+        name="colours",
+        classes=CLASSES,
+        train=FilePictures(paths, pictures.labels),
+        val=colours(3, seed=1),
+    )
+    monkeypatch.setattr(training, "open_source", lambda data: found)
+    recipe = replace(RECIPE, steps=6)
+    whole = run(tmp_path / "whole", recipe)
+    fetch, damaged = Samples.__getitem__, tmp_path / "3.png"
+    sound = damaged.read_bytes()
+
+    def damage(self: Samples, index: int) -> Any:
+        if index == 12:
+            damaged.write_bytes(sound[:40])
+        return fetch(self, index)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Samples, "__getitem__", damage)
+        with pytest.raises(BadInput, match=r"3\.png"):
+            run(tmp_path / "parts", recipe)
+    damaged.write_bytes(sound)
+    parts = run(tmp_path / "parts", recipe, resume=True)
+    assert parts is not None and whole is not None
+    assert parts.read_bytes() == whole.read_bytes()
+
+
+def test_a_loss_that_is_no_number_names_the_pictures(source: Source, tmp_path: Path) -> None:
+    with pytest.raises(Failed, match="which was shown test picture") as failed:
+        run(tmp_path, replace(RECIPE, learning_rate=1e30))
+    assert "learning_rate" in failed.value.hint
+
+
+def test_resuming_with_another_recipe_says_what_differs(source: Source, tmp_path: Path) -> None:
+    assert run(tmp_path)
+    with pytest.raises(BadInput) as refused:
+        run(tmp_path, replace(RECIPE, learning_rate=0.2, model="resnet32"), resume=True)
+    assert "model: 'resnet20' then, 'resnet32' now" in refused.value.message
+    assert "learning_rate: 0.1 then, 0.2 now" in refused.value.message
+
+
+def test_resuming_with_other_pictures_is_refused(
+    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(tmp_path)
+    other = replace(source, train=colours(9, seed=0, first=1))  # the same names, other labels
+    monkeypatch.setattr(training, "open_source", lambda data: other)
+    with pytest.raises(BadInput, match=r"other files \(training pictures\)"):
+        run(tmp_path, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says", "hint"),
+    [
+        ({"model": "johnson"}, "johnson is no classifier", "--domain classify"),
+        ({"model": "resnet21"}, "no model is named 'resnet21'", "resnet2"),
+        ({"variant": "own"}, "resnet20 has no variant 'own'", "paper"),
+        ({"network": {"wide": 3}}, "no setting named 'wide'", "width"),
+        ({"network": {"num_classes": 7}}, "num_classes=7, and colours has 3 classes", "leave"),
+        ({"model": "googlenet", "network": {}}, "side is 8, and the smallest .* is 31", "side"),
+    ],
+)
+def test_networks_that_cannot_be_had(
+    changes: dict[str, Any], says: str, hint: str, source: Source, tmp_path: Path
+) -> None:
+    with pytest.raises(BadInput, match=says) as refused:
+        run(tmp_path / "run", replace(RECIPE, **changes))
+    assert hint in refused.value.hint
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("labels", "says"),
+    [
+        ([1, 2, 3], "label 3, and there are 3 classes"),
+        ([0, -1, 2], "label -1, and there are 3 classes"),
+    ],
+)
+def test_labels_out_of_range(
+    labels: list[int], says: str, source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = ArrayPictures(np.zeros((3, 8, 8, 3), np.uint8), np.array(labels), of="training")
+    monkeypatch.setattr(training, "open_source", lambda data: replace(source, train=wrong))
+    with pytest.raises(BadInput, match=says):
+        run(tmp_path)
+
+
+def test_one_class_only_and_none(
+    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for changes, says in (
+        ({"classes": ("red",)}, "colours has one class only: red"),
+        ({"train": colours(0, seed=0)}, "colours has no picture to train on"),
+    ):
+        found = replace(source, **changes)
+        monkeypatch.setattr(training, "open_source", lambda data, found=found: found)
+        with pytest.raises(BadInput, match=says):
+            run(tmp_path)
+
+
+@pytest.fixture
+def others(source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Weights that tell two classes apart."""
+    few = replace(
+        source, classes=("dark", "light"), train=colours(2, seed=0), val=colours(2, seed=1)
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "open_source", lambda data: few)
+        made = run(tmp_path / "others", replace(RECIPE, batch=2))
+    assert made is not None
+    return str(made)
+
+
+def test_weights_of_another_number_of_classes(others: str, source: Source, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="tells 2 classes apart, and colours has 3") as refused:
+        run(tmp_path / "run", replace(RECIPE, start=others))
+    assert "head=new" in refused.value.hint
+    recipe = replace(RECIPE, start=others, head="new", learning_rate=0.0, steps=1)
+    made = run(tmp_path / "run", recipe)
+    assert made is not None
+    before, after = read(others).tensors, read(made).tensors
+    assert after["fc.weight"].shape == (3, 8)
+    torch.testing.assert_close(after["conv1.weight"], before["conv1.weight"], rtol=0, atol=0)
+    # The pictures are prepared as the weights learnt it.
+    assert read_record(made).preprocessing == read_record(others).preprocessing
+
+
+def test_a_new_head_for_as_many_classes_is_drawn_too(source: Source, tmp_path: Path) -> None:
+    first = run(tmp_path / "first", replace(RECIPE, steps=1))
+    assert first is not None
+    recipe = replace(RECIPE, start=str(first), head="new", learning_rate=0.0, seed=1, steps=1)
+    second = run(tmp_path / "second", recipe)
+    assert second is not None
+    before, after = read(first).tensors, read(second).tensors
+    assert torch.equal(after["conv1.weight"], before["conv1.weight"])
+    assert not torch.equal(after["fc.weight"], before["fc.weight"])
+
+
+def test_weights_of_another_model(others: str, source: Source, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="holds resnet20 paper, and the recipe trains convnet"):
+        run(tmp_path / "run", replace(RECIPE, model="convnet", network={}, start=others))
+    with pytest.raises(BadInput, match=r"gone\.onnx"):
+        run(tmp_path / "run", replace(RECIPE, start=str(tmp_path / "gone.onnx")))
+
+
+def test_auxiliary_classifiers_are_trained(source: Source, tmp_path: Path) -> None:
+    recipe = replace(RECIPE, model="googlenet", network={"hidden": 2}, side=31, steps=1)
+    made = run(tmp_path, replace(recipe, steps=2))
+    assert made is not None
+    torch.manual_seed(0)
+    start = training.prepare(recipe, quiet=True).task.net.state_dict()["heads.4a.fc2.weight"]
+    assert not torch.equal(read(made).tensors["heads.4a.fc2.weight"], start)
+    table = (tmp_path / "log/metrics.csv").read_text().splitlines()
+    assert table[0] == "step,loss,auxiliary_loss,batch_top1,top1,top5"
+
+
+@pytest.mark.slow
+def test_two_processes_are_one_with_the_whole_batch(tmp_path: Path) -> None:
+    """Without batch norm, to rounding. Interrupted, they go on where they were, bit for bit."""
+    recipe = replace(
+        RECIPE,
+        data=str(tmp_path / "data"),
+        model="convnet",
+        network={"channels": 4, "hidden": 8, "convolutions": 1},
+        batch=4,
+        average=0.9,
+        learning_rate=0.05,
+    )
+    for part, seed in (("train", 0), ("val", 1)):
+        pictures = colours(12, seed=seed)
+        for place, label in enumerate(pictures.labels.tolist()):
+            save(pictures[place], tmp_path / "data" / part / CLASSES[label] / f"{place}.png")
+    states = []
+    for processes in (1, 2):
+        chosen = Chosen("mine", "mine", replace(recipe, processes=processes))
+        folder = tmp_path / str(processes)
+        made = start(chosen, folder=folder, resume=False, quiet=True)
+        assert made is not None and read_record(made).scores
+        states.append(torch.load(folder / "last.ckpt", weights_only=True)["state_dict"])
+    assert states[0].keys() == states[1].keys()
+    for key, value in states[0].items():
+        torch.testing.assert_close(states[1][key], value, rtol=1e-5, atol=1e-6)
+    assert not torch.distributed.is_initialized()
+
+
+@pytest.mark.slow
+def test_what_another_process_fails_of_is_told(tmp_path: Path) -> None:
+    recipe = replace(RECIPE, data="standin", processes=3, model="convnet", network={"channels": 2})
+    with pytest.raises(Failed, match="the loss became"):
+        start(
+            Chosen("mine", "mine", replace(recipe, learning_rate=1e30)),
+            folder=tmp_path / "run",
+            resume=False,
+            quiet=True,
+        )
+    assert not torch.distributed.is_initialized()
