@@ -103,7 +103,7 @@ class TransformRecipe:
     rise: int = 100  # steps until the full rate, a tenth of all at most; ours
     schedule: Literal["cosine", "constant"] = "cosine"  # of the rate after the rise; ours
     average: float = 0.998  # share of the moving average of the weights that a step keeps; ours
-    window: int = 8  # rows and columns that the judge does not see, others each step; ours
+    shift: int = 8  # reflected rows and columns around what the judge sees; ours
     content_tap: str = "relu2_2"  # Johnson et al. 2016, §4.1
     # Tap -> its share of the style loss; ours.
     style_taps: dict[str, float] = field(default_factory=lambda: dict(STYLE_TAPS))
@@ -118,9 +118,9 @@ class TransformRecipe:
     preview_every: int = 500  # steps
 
     def __post_init__(self) -> None:
-        # The network paints 16 pixels and more, and the window takes up to 8 of the judge's.
+        # The network paints 16 pixels and more, and mirrors need more than they show.
         ranges = {"side": (24, _ANY), "painting_side": (16, _ANY), "preview_every": (1, _ANY)}
-        _refuse_outside(self, {**_PACE, **ranges, "window": (0, 8), "average": (0, 1)})
+        _refuse_outside(self, {**_PACE, **ranges, "shift": (0, 8), "average": (0, 1)})
         if not self.style_taps:
             raise BadInput("style_taps is empty", hint="as in --set style_taps={relu2_2: 1}")
 
@@ -152,7 +152,7 @@ class NewStyleRecipe(TransformRecipe):
     learning_rate: float = 1e-1  # of Adam; ours, as the shipped network's vectors learnt
     vectors_faster: float = 1.0  # nothing but vectors learns here, at the learning rate itself
     content_tap: str = "relu3_3"  # ours, as the shipped network's, and the next two
-    content_weight: float = 0.25
+    content_weight: float = 0.3
     tv_weight: float = 20.0
     tone_weight: float = 0.3
     checkpoint_every: int = 200  # steps
@@ -187,7 +187,7 @@ RECIPES: dict[str, Recipe] = {
         rise=0,
         schedule="constant",
         average=0.0,
-        window=0,
+        shift=0,
         tone_weight=0.0,
         lattice_weight=0.0,
         style_taps=dict(PAPER_TAPS),
@@ -201,7 +201,7 @@ RECIPES: dict[str, Recipe] = {
     # The lattice fades; a weave of up to 2.9 grey levels stays (docs/results.md). docs/LOG.md tells
     # what else came between the two.
     "multistyle-finish": replace(
-        _MULTISTYLE, features="vgg16", side=144, steps=6000, content_weight=0.25, tv_weight=20.0
+        _MULTISTYLE, features="vgg16", side=144, steps=6000, content_weight=0.3, tv_weight=20.0
     ),
     # 16 minutes beside an evaluation on the same two cores, total 1.28 -> 0.56.
     "new-style": NewStyleRecipe(),

@@ -16,7 +16,7 @@ their targets, so that one set of weights serves paintings whose Gram matrices d
 are square crops of 0.6 to 1 of the shorter side, mirrored half of the time, where the paper scales
 whole ones to 256 x 256. With all but `johnson-paper`: unequal weights of the style taps; a rate
 that rises and then falls by half a cosine; what ships is a moving average of the weights; the judge
-looks through a `window` that moves a little each step; light must stay light (`tone_weight`); no
+sees pictures `shifted` a little, each step otherwise; light must stay light (`tone_weight`); no
 raster may show (`lattice_weight`).
 """
 
@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from types import EllipsisType
 from typing import NamedTuple
 
 import numpy as np
@@ -33,6 +32,7 @@ import torch
 from jaxtyping import Float
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
+from torch.nn import functional
 from torch.optim.lr_scheduler import LambdaLR
 
 from deepcanon.style.features import FeatureNet
@@ -109,18 +109,17 @@ class PerceptualLoss:
         return Judgement(total, lost, style, tv)
 
 
-def window(
-    size: Sequence[int], *, margin: int, seed: list[int]
-) -> tuple[EllipsisType, slice, slice]:
-    """Where the judge looks: all but ``margin`` rows and columns, drawn anew each step.
+def shifted(
+    pictures: Float[Tensor, "b 3 h w"], *, margin: int, seed: list[int]
+) -> Float[Tensor, "b 3 h2 w2"]:
+    """The pictures with ``margin`` reflected rows and columns, before and after in drawn shares.
 
     A judge that always looks at the same places is blind for what falls between its pools, and a
     network finds that out: it paints a lattice. No paper has this; VGG's pools repeat every 8
-    pixels at relu4, hence a margin of 8.
+    pixels at relu4, hence a margin of 8. To cut rows off instead would leave borders unjudged.
     """
     top, left = np.random.default_rng(seed).integers(margin + 1, size=2).tolist()
-    height, width = (side - margin for side in size)
-    return ..., slice(top, top + height), slice(left, left + width)
+    return functional.pad(pictures, (left, margin - left, top, margin - top), mode="reflect")
 
 
 class Repainting(pl.LightningModule):
@@ -152,8 +151,10 @@ class Repainting(pl.LightningModule):
         given = styles if self.net.config.norm is Norm.CONDITIONAL else None
         painted = self.net(photos, given).float()
         draw = [self.recipe.seed, 4, self.global_step]
-        seen = window(photos.shape[-2:], margin=self.recipe.window, seed=draw)
-        terms = loss(painted[seen], loss.content(photos[seen]), styles)
+        seen, kept = (
+            shifted(each, margin=self.recipe.shift, seed=draw) for each in (painted, photos)
+        )
+        terms = loss(seen, loss.content(kept), styles)
         tone, raster = tone_distance(painted, photos), lattice(painted)
         logged = {**terms._asdict(), "tone": tone, "lattice": raster}
         self.log_dict({name: value.mean() for name, value in logged.items()})

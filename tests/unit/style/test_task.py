@@ -12,7 +12,7 @@ from torch import Tensor
 
 from deepcanon.style.johnson import INSTANCE_NORM, PAPER, Config, Norm, TransformNet
 from deepcanon.style.recipes import JohnsonRecipe
-from deepcanon.style.task import PerceptualLoss, Repainting, Weighting, window
+from deepcanon.style.task import PerceptualLoss, Repainting, Weighting, shifted
 from deepcanon.training.muon import Muon
 from tests.tiny_features import TinyFeatures
 
@@ -224,15 +224,21 @@ def test_steps_lower_the_loss(config: Config, monkeypatch: pytest.MonkeyPatch) -
     assert losses[-1] < 0.8 * losses[0]
 
 
-def test_the_judge_looks_through_a_moving_window() -> None:
-    seen = {
-        (rows.start, columns.start)
-        for _, rows, columns in (window((24, 40), margin=8, seed=[0, step]) for step in range(1000))
-        if (rows.stop - rows.start, columns.stop - columns.start) == (16, 32)
-    }
-    assert seen == {(top, left) for top in range(9) for left in range(9)}
-    assert window((24, 40), margin=8, seed=[3, 1]) == window((24, 40), margin=8, seed=[3, 1])
-    assert window((24, 40), margin=0, seed=[3, 1]) == (..., slice(0, 24), slice(0, 40))
+def test_the_judge_sees_pictures_shifted() -> None:
+    ramp = torch.arange(16.0)[:, None] * 100 + torch.arange(20.0)
+    pictures = ramp.expand(2, 3, 16, 20)
+    found = [shifted(pictures, margin=8, seed=[0, step]) for step in range(1000)]
+    assert {each.shape for each in found} == {(2, 3, 24, 28)}
+    places = set()
+    for each in found:
+        top, left = divmod(each[0, 0, 0, 0].item(), 100)  # the mirror of rows and columns 0
+        places.add((top, left))
+        whole = each[..., int(top) : int(top) + 16, int(left) : int(left) + 20]
+        assert torch.equal(whole, pictures)
+    assert places == {(top, left) for top in range(9) for left in range(9)}
+    again = shifted(pictures, margin=8, seed=[0, 7])
+    assert torch.equal(again, found[7])
+    assert torch.equal(shifted(pictures, margin=0, seed=[3, 1]), pictures)
 
 
 def test_vectors_learn_faster_and_rates_follow_the_schedule() -> None:
