@@ -106,7 +106,7 @@ def test_a_run_starts_from_a_network_of_the_same_shape_only(
 ) -> None:
     folder, paintings = tmp_path / "start", str(tmp_path / "paintings")
     usual: dict[str, Any] = {**small, "steps": 1, "paintings": paintings, "styles": {"a": "1.png"}}
-    recipe = JohnsonRecipe(variant="paper", average=0.0, window=0, **usual)
+    recipe = JohnsonRecipe(variant="paper", average=0.0, shift=0, **usual)
     first = training.train(recipe, folder=folder, resume=False, quiet=True)
     assert first is not None
     frozen = replace(recipe, start=str(first), learning_rate=0.0)
@@ -150,7 +150,7 @@ def test_another_painting_of_the_same_name_is_another_run(
         ("checkpoint_every", 0),
         ("steps", 0),
         ("batch", 0),
-        ("window", 9),
+        ("shift", 9),
         ("average", 1.5),
         ("style_taps", {}),
     ],
