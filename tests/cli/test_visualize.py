@@ -139,6 +139,15 @@ def test_weights_bring_their_settings(weights: Path) -> None:
         assert torch.equal(one, other)
 
 
+def test_an_exported_file_shows_the_same(run: Run, desk: Path, weights: Path) -> None:
+    photo(desk / "a.png")
+    words = ["--method", "deconvnet", "--count", "2", "--tile", "16", "-q"]
+    assert run("export", "convnet", "--weights", weights, "-o", "net.onnx", "-q").code == 0
+    for number, net in enumerate((weights, "net.onnx")):
+        assert run("visualize", net, "a.png", *words, "-o", f"{number}.png").code == 0
+    assert np.array_equal(pixels(desk / "0.png"), pixels(desk / "1.png"))
+
+
 def test_an_exported_file_lacks_what_does_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """GoogLeNet's auxiliary classifiers are not in its .onnx file."""
     settings = {"num_classes": 3, "hidden": 4}

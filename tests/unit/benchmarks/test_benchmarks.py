@@ -325,7 +325,7 @@ def test_quarters_of_a_run(module: Any) -> None:
 @pytest.mark.usefixtures("own_threads")
 def test_pictures(module: Any, capsys: Any) -> None:
     bench = module("bench_pictures")
-    assert bench.main(["--rounds", "1", "--pictures", "4", "--workers", "0"]) == 0
+    assert bench.main(["--rounds", "1", "--pictures", "2", "--workers", "0"]) == 0
     found = rows(capsys.readouterr().out)
     loaders = [bench.OURS, bench.PEER, bench.LATER]
     assert [row[:3] for row in found[:6]] == [
