@@ -18,9 +18,9 @@ from deepcanon.core.onnx_file import OnnxFile, open_onnx
 from deepcanon.core.record import Record, read_record
 from deepcanon.nn.preprocessing import Preprocessing
 
-__all__ = ["NetworkFile", "open_network"]
+__all__ = ["NetworkFile", "open_network", "usual_resize"]
 
-# Where a record is mute, ImageNet's habit (AlexNet §4.1): a crop of 224 from a shorter side of 256.
+# ImageNet's habit (AlexNet §4.1): a crop of 224 from a shorter side of 256.
 _RESIZE_TO_SIDE = 256 / 224
 _TINY = 64  # pictures of this side and less are whole as they are: CIFAR, digits
 
@@ -61,6 +61,11 @@ def open_network(model: str | Path) -> NetworkFile:
         side=side,
         resize=resize,
     )
+
+
+def usual_resize(side: int) -> int:
+    """What the shorter side is brought to, in pixels, before a crop of `side` where nobody says."""
+    return side if side <= _TINY else round(side * _RESIZE_TO_SIDE)
 
 
 def _open(model: str | Path) -> tuple[Path, Record]:
@@ -138,7 +143,7 @@ def _sides(path: Path, record: Record, *, fixed: tuple[int, int] | None) -> tupl
             hint="export or train it again, with the side in its preprocessing",
         )
     if resize is None and isinstance(side, int):
-        resize = side if side <= _TINY else round(side * _RESIZE_TO_SIDE)
+        resize = usual_resize(side)
     if not isinstance(side, int) or not isinstance(resize, int) or not 1 <= side <= resize:
         raise BadInput(
             f"the record of {path} wants {side} pixels cut from a shorter side of {resize}",

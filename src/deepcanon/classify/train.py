@@ -16,6 +16,7 @@ from torch import nn
 
 from deepcanon.classify.augment import Augmentation
 from deepcanon.classify.data import Samples
+from deepcanon.classify.network_file import usual_resize
 from deepcanon.classify.pictures import Kept, Picked, Pictures, Source, check_labels
 from deepcanon.classify.recipes import ClassifierRecipe
 from deepcanon.classify.sources import held_back, open_source
@@ -34,8 +35,6 @@ from deepcanon.training.ranks import place
 # Whose the pictures of a user are, only the user knows.
 LICENCE = "not stated; the rights in the pictures remain with their owners"
 _LOOKED_AT = 1000  # pictures whose mean and deviation stand for all
-_TINY = 64  # pictures of this side and less are measured whole
-_TO_SIDE = 256 / 224  # others are cut from a shorter side so much longer: AlexNet, §4.1
 _KEPT_OUT_ROOM = 500_000_000  # bytes of decoded pictures that are measured on
 
 
@@ -118,9 +117,8 @@ def prepare(recipe: ClassifierRecipe, *, quiet: bool) -> Prepared:
         check_labels(pictures.labels, classes=classes, where=recipe.data)
     pl.seed_everything(recipe.seed, verbose=False)
     net = build(recipe, classes=classes)
-    resize = recipe.side if recipe.side <= _TINY else round(recipe.side * _TO_SIDE)
     how = _preprocessing(recipe, net, source.train)
-    recorded = {**how.to_dict(), "side": recipe.side, "resize": resize}
+    recorded = {**how.to_dict(), "side": recipe.side, "resize": usual_resize(recipe.side)}
     task = ClassificationTask(
         net,
         recipe=recipe,
