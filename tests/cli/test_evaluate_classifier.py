@@ -36,7 +36,7 @@ def test_the_tables(run: Run, lab: Path) -> None:
     ran = run(*BASE)
     assert (ran.code, ran.err) == (0, "")
     lines = ran.out.splitlines()
-    assert re.fullmatch(r"top-1  96.67 %  loss \d\.\d{4}  30 pictures", lines[0])
+    assert re.fullmatch(r"top-1 96.67 %  loss \d\.\d{4}  30 pictures", lines[0])
     assert lines[1] == "top-1 in the record: 100.00 %"
     # The classes of the network, in its order, not in that of the folders.
     assert [line.split() for line in lines[3:7]] == [

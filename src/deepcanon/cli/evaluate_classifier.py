@@ -123,7 +123,8 @@ def _print(report: Report) -> None:
 
 def _row(each: ClassScore) -> list[object]:
     """`found` is the recall, `right` the precision: the share of what is called so that is so."""
-    return [each.name, each.pictures, *map(_percent, (each.recall, each.precision, each.f1))]
+    shares = (each.recall, each.precision, each.f1)
+    return [each.name, each.pictures, *(_percent(share).rjust(8) for share in shares)]
 
 
 def _finish(report: Report, *, quiet: bool) -> int:
@@ -142,4 +143,4 @@ def _finish(report: Report, *, quiet: bool) -> int:
 
 
 def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:6.2f} %"
+    return "-" if share is None else f"{100 * share:.2f} %"
