@@ -140,7 +140,7 @@ def _log_ticks(low: float, high: float, *, most: int) -> list[float]:
 def _draw(chart: Chart, width: int, height: int) -> Pixels:
     shown = [_visible(line, chart) for line in chart.lines]
     rows = _legend(chart.lines, room=width - 24)
-    top = 34 + _ROW * len(rows) + 20
+    top = 34 + _ROW * len(rows) + 26
     x_low, x_high = _range([x for each in shown for x, _ in each], chart.x_range, chart.x_scale)
     y_low, y_high = _range([y for each in shown for _, y in each], chart.y_range, chart.y_scale)
     y_ticks = ticks(y_low, y_high, scale=chart.y_scale)
@@ -282,7 +282,7 @@ def _write(
         for place, at in names:
             where = (at + _SAMPLE + 6, 34 + _ROW * (row + 0.5))
             pen.text(where, chart.lines[place].name, fill=_INK, font=small, anchor="lm")
-    pen.text((12, up.end - 11), chart.y, fill=_FAINT, font=small, anchor="lm")
+    pen.text((12, up.end - 16), chart.y, fill=_FAINT, font=small, anchor="lm")
     for each in y_ticks:
         pen.text((across.begin - 7, up(each)), _text(each), fill=_FAINT, font=small, anchor="rm")
     for each in ticks(across.low, across.high, scale=across.scale):

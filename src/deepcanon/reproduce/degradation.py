@@ -55,8 +55,8 @@ FINDING = Finding(
     reproduces="He et al. 2016, §4.2 and figure 6",
     found="the deeper a plain network, the higher its training error, from 20 layers to 110; the "
     "deeper a residual one, the lower.",
-    differs="batches of 64, not 128; 1,500 steps, not 64k; 10,000 training pictures, not 45,000; "
-    "mean and deviation of channels, not of pixels; one seed.",
+    differs="steps and pictures, in the paper 64k and 45,000; batches of 64, there 128; mean and "
+    "deviation of channels, not of pixels; one seed.",
     contestants=tuple(
         Contestant(name=name, build=from_catalogue(name), recipe=RECIPE)
         for name in ("plain20", "plain56", "resnet20", "resnet56")

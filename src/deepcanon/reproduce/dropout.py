@@ -73,8 +73,8 @@ FINDING = Finding(
     found="without dropout the network overfits substantially; dropout roughly doubles the "
     "iterations to convergence.",
     differs="an AlexNet for 32x32: a third of the channels, no stride in conv1, no groups, hidden "
-    "layers of 1024, torch's starting weights; 10,000 pictures without crops and flips; a constant "
-    "rate; batches of 64, 4,000 steps; one seed.",
+    "layers of 1024, torch's starting weights; few pictures, without crops and flips; a constant "
+    "rate; batches of 64; one seed.",
     contestants=tuple(
         Contestant(
             name=name,

@@ -85,6 +85,8 @@ def draw_curves(table: Mapping[str, Any]) -> NDArray[np.uint8]:
             lines.append(
                 Line(name=f"{percent(goal)}", points=level, stroke=Stroke.DASHED, colour=len(order))
             )
+        lowest = min((y for line in lines for _, y in line.points), default=0.0)
+        floor = min(90.0, 10 * (lowest // 10))
         charts.append(
             Chart(
                 title=f"{table['name']}: {title}",
@@ -92,7 +94,7 @@ def draw_curves(table: Mapping[str, Any]) -> NDArray[np.uint8]:
                 y="error, %",
                 lines=lines,
                 x_range=(0.0, last),
-                y_range=(0.0, 100.0),
+                y_range=(floor, 100.0),
             )
         )
     return draw(*charts)

@@ -92,7 +92,7 @@ FINDING = Finding(
     reproduces="Krizhevsky et al. 2012, §3.1 and figure 1",
     found="a four-layer network with ReLUs reaches 25 % training error on CIFAR-10 six times "
     "sooner than with tanh.",
-    differs="10,000 pictures, not 50,000; the network's form and the three rates tried for each "
+    differs="pictures, in the paper 50,000; the network's form and the three rates tried for each "
     "kind are ours; the running error of a hundredth of the steps; one seed.",
     contestants=tuple(
         Contestant(

@@ -53,7 +53,8 @@ FINDING = Finding(
     reproduces="He et al. 2016, §4.1 and figure 4",
     found="plain and residual networks of 18 layers are about as accurate (27.94 and 27.88 % "
     "top-1 error), and the residual one gets there sooner.",
-    differs="20 layers on 32x32 in place of 18 on 224x224; batches of 64, 4,000 steps; one seed.",
+    differs="20 layers on 32x32 in place of 18 on 224x224, trained as those of §4.2 but for "
+    "steps and batches of 64; one seed.",
     contestants=tuple(
         Contestant(name=name, build=from_catalogue(name), recipe=RECIPE)
         for name in ("plain20", "resnet20")

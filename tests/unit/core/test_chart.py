@@ -68,9 +68,9 @@ def test_a_logarithmic_scale_puts_ten_between_one_and_a_hundred() -> None:
     points = ((1.0, 10.0), (2.0, 10.0))
     options = {"y_scale": Scale.LOG, "y_range": (1.0, 100.0)}
     rows = inked(draw(chart(*points, **options)), BLUE)[:, 0]
-    assert rows.mean() == pytest.approx((74 + 370) / 2, abs=1)
+    assert rows.mean() == pytest.approx((80 + 370) / 2, abs=1)
     linear = inked(draw(chart(*points, y_range=(1.0, 100.0))), BLUE)[:, 0]
-    assert linear.mean() == pytest.approx(370 - 9 / 99 * (370 - 74), abs=1)
+    assert linear.mean() == pytest.approx(370 - 9 / 99 * (370 - 80), abs=1)
 
 
 def test_what_has_no_place_is_left_out() -> None:
