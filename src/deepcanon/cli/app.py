@@ -39,6 +39,7 @@ COMMANDS = {
     "train": Entry("train", "train", "train a recipe on your own data"),
     "split": Entry("split", "split", "set some labelled pictures apart to judge by"),
     "check-data": Entry("check_data", "check_data", "what is wrong with labelled pictures"),
+    "find-rate": Entry("find_rate", "find_rate", "a learning rate for a classifier's recipe"),
     "recipes": Entry("recipes", "recipes", "the recipes, and one of them as YAML to copy"),
     "evaluate": Entry("evaluate", "evaluate", "measure a trained network"),
     "export": Entry("export", "export", "write a checked .onnx file"),

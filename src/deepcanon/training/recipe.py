@@ -105,20 +105,10 @@ def start(
     Raises BadInput for settings that are still missing, for a folder that holds another run, and
     whatever the recipe's runner does. A recipe with ``processes`` is run by as many.
     """
-    if find_spec("torch") is None or find_spec("pytorch_lightning") is None:
-        raise MissingExtra(extra="train", need="training")
-    if missing := [key for key in needed(chosen.recipe) if not getattr(chosen.recipe, key)]:
-        raise BadInput(
-            f"recipe {chosen.name} needs {' and '.join(missing)}",
-            hint="add " + " ".join(f"--set {key}=..." for key in missing),
-        )
-    import torch
-
+    ready(chosen, threads=threads)
     from deepcanon.training.provenance import as_dict
     from deepcanon.training.resume import LAST, check_folder, check_same_recipe
 
-    if threads is not None:
-        torch.set_num_threads(threads)
     # `fit` asks the same, but only after the minutes that reading photographs may take.
     check_folder(folder, resume=resume)
     if resume:
@@ -139,6 +129,24 @@ def start(
     run = getattr(import_module(module), function)
     made: Path | None = run(chosen.recipe, folder=folder, resume=resume, quiet=quiet)
     return made
+
+
+def ready(chosen: Chosen, *, threads: int | None) -> None:
+    """See that a recipe can be run, and set the processor threads.
+
+    Raises BadInput for settings that are still missing, MissingExtra without PyTorch.
+    """
+    if find_spec("torch") is None or find_spec("pytorch_lightning") is None:
+        raise MissingExtra(extra="train", need="training")
+    if missing := [key for key in needed(chosen.recipe) if not getattr(chosen.recipe, key)]:
+        raise BadInput(
+            f"recipe {chosen.name} needs {' and '.join(missing)}",
+            hint="add " + " ".join(f"--set {key}=..." for key in missing),
+        )
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
 
 
 def needed(recipe: Any) -> tuple[str, ...]:

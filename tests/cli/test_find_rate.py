@@ -1,0 +1,67 @@
+"""`deepcanon find-rate`: what it prints, draws and refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deepcanon.core.images import save
+from tests.cli.conftest import Run, refused
+
+pytestmark = pytest.mark.row("C18")
+
+NETWORK = ("side=8", "network={depth: 8, width: 4}", "batch=8", "precision=float32")
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with pictures/ of two colours, which anything learns to tell apart."""
+    random = np.random.default_rng(0)
+    for name, colour in (("red", (200, 40, 40)), ("blue", (40, 40, 200))):
+        for place in range(10):
+            noise = random.integers(-30, 30, (8, 8, 3))
+            pixels = (np.array(colour) + noise).astype(np.uint8)
+            save(pixels, tmp_path / "pictures" / name / f"{place}.png")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def words(*more: str) -> list[str]:
+    settings = [part for each in ("data=pictures", *NETWORK) for part in ("--set", each)]
+    return ["find-rate", "resnet20-cifar10", *settings, "--threads", "1", *more]
+
+
+def test_it_prints_a_setting_and_draws_the_curve(run: Run, desk: Path) -> None:
+    ran = run(*words("--steps", "40", "--least", "1e-4", "-o", "rate.png"))
+    assert ran.code == 0, ran.err
+    name, _, value = ran.out.strip().partition("=")
+    assert name == "learning_rate" and 1e-4 < float(value) < 10
+    assert ran.err == "drawn: rate.png\n"
+    with Image.open(desk / "rate.png") as picture:
+        assert picture.size[0] > 100
+    said = run(*words("--steps", "40", "--least", "1e-4", "--json"))
+    assert (said.code, said.err) == (0, "")
+    assert f"{said.json['suggestion']:.2g}" == value  # the same again
+    assert len(said.json["rates"]) == len(said.json["losses"]) <= 40
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (("--least", "1", "--most", "0.1"), "--least is 1.0 and --most is 0.1"),
+        (("-o", "rate.txt"), "rate.txt is not named .png"),
+        (("--set", "data=nowhere"), "nowhere does not exist"),
+        (("--steps", "3"), "--steps"),
+    ],
+)
+def test_what_it_refuses(more: tuple[str, ...], says: str, run: Run, desk: Path) -> None:
+    refused(run(*words(*more)), says)
+
+
+def test_recipes_that_it_is_not_for(run: Run, desk: Path) -> None:
+    refused(run("find-rate", "slim-vgg"), "there is no finder for slim-vgg")
+    hint = refused(run("find-rate", "classifier"), "recipe classifier needs data")
+    assert "--set data=..." in hint
