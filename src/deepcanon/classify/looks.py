@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -17,11 +17,12 @@ from deepcanon.classify.pictures import read_pixels
 from deepcanon.classify.sheet import Section
 from deepcanon.classify.subject import Subject
 from deepcanon.core.errors import BadInput
-from deepcanon.core.images import Source
+from deepcanon.core.images import MAX_PIXELS, Source
 from deepcanon.nn.layer_table import Field
 
 Pixels = npt.NDArray[np.uint8]
 Box = tuple[int, int, int, int]  # top, left, bottom, right; the ends not included
+Advance = Callable[[str], None]  # is told the name of each picture that is done with
 
 TILE = 96  # side in pixels of a picture on the page
 
@@ -87,6 +88,22 @@ def check_channels(subject: Subject, layer: str, channels: Sequence[int]) -> Non
         raise BadInput(
             f"{subject.title(layer)} has no channel {wrong[0]}",
             hint=f"its channels are 0 to {there - 1}",
+        )
+
+
+def check_room(
+    subject: Subject, layers: Sequence[str], *, tiles: int, each: int, tile: int
+) -> None:
+    """Raise BadInput for a page of more pixels than a picture may have.
+
+    A layer has at most ``tiles`` tiles, and at most one a channel; a tile is ``each`` squares of
+    ``tile`` x ``tile`` pixels.
+    """
+    shown = sum(min(tiles, subject.fields[layer].output[0]) for layer in layers)
+    if shown * each * tile**2 > MAX_PIXELS:
+        raise BadInput(
+            f"the page would have more than {MAX_PIXELS / 1e6:.0f} million pixels",
+            hint="name fewer pictures, or show less with --layer, --count and --tile",
         )
 
 

@@ -40,6 +40,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from deepcanon.core.errors import Failed
+
 
 class Rule(StrEnum):
     """What a ReLU lets down; see the table above."""
@@ -139,7 +141,8 @@ def run_to(
 
     A vector is given as a map of one value, [b, c, 1, 1]; of a part that runs more than once, the
     first run. Nothing behind the last of them is computed. Raises KeyError for a name that is not
-    there and for a part that does not run, and what the network raises.
+    there and for a part that does not run, Failed for values that are not finite, and what the
+    network raises.
     """
     found: dict[str, Tensor] = {}
     parts = dict(net.named_modules())
@@ -160,6 +163,12 @@ def run_to(
             stack.callback(handle.remove)
         with suppress(_Reached):
             net(x)
+    for name in layers:
+        if not bool(torch.isfinite(found[name]).all()):
+            raise Failed(
+                f"the values of {name} are not finite numbers (NaN or infinity)",
+                hint="these weights are broken: take an earlier checkpoint, or export again",
+            )
     return {name: _as_map(found[name]) for name in layers}
 
 

@@ -11,10 +11,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from deepcanon.classify.looks import (
+    Advance,
     Choice,
     Looks,
     Named,
     as_tensor,
+    check_room,
     checked_layers,
     cut,
     facts_of,
@@ -70,7 +72,12 @@ def peaks(
 
 
 def top_patches(
-    subject: Subject, pictures: Sequence[Named], *, layers: Sequence[str], choice: Choice
+    subject: Subject,
+    pictures: Sequence[Named],
+    *,
+    layers: Sequence[str],
+    choice: Choice,
+    advance: Advance,
 ) -> Looks:
     """Of each layer the channels that pictures excite most, and the patches which do so.
 
@@ -78,6 +85,8 @@ def top_patches(
     make nine in all, with their centres half a patch apart. Raises as `activations` does.
     """
     names = checked_layers(subject, layers, choice)
+    count = len(choice.channels) or choice.count or CHANNELS
+    check_room(subject, names, tiles=count, each=PATCHES, tile=choice.tile)
     looks = Looks()
     a_picture = -(-PATCHES // max(1, len(pictures)))
     found: dict[str, list[list[Peak]]] = {
@@ -85,7 +94,7 @@ def top_patches(
     }
     with torch.no_grad():
         for first in range(0, len(pictures), _BATCH):
-            numbers, batch = _read_some(subject, pictures, first, looks)
+            numbers, batch = _read_some(subject, pictures, first, looks, advance=advance)
             if not numbers:
                 continue
             maps = run_to(subject.net, subject.prepare(torch.stack(batch)), names)
@@ -99,7 +108,7 @@ def top_patches(
     for name in names:
         best = sorted(range(len(found[name])), key=lambda channel: _strength(found[name][channel]))
         chosen = choice.channels or [each for each in best if found[name][each]]
-        chosen = chosen if choice.channels else chosen[: choice.count or CHANNELS]
+        chosen = chosen if choice.channels else chosen[:count]
         tiles = [
             _patches(subject, pictures, name, each, found[name][each], choice) for each in chosen
         ]
@@ -111,7 +120,12 @@ def top_patches(
 
 
 def _read_some(
-    subject: Subject, pictures: Sequence[Named], first: int, looks: Looks
+    subject: Subject,
+    pictures: Sequence[Named],
+    first: int,
+    looks: Looks,
+    *,
+    advance: Advance,
 ) -> tuple[list[int], list[Tensor]]:
     numbers, batch = [], []
     for number in range(first, min(first + _BATCH, len(pictures))):
@@ -119,9 +133,10 @@ def _read_some(
             batch.append(as_tensor(view(subject, pictures[number].source)))
         except BadInput as error:
             looks.failures.append((pictures[number].name, error))
-            continue
-        numbers.append(number)
-        looks.done.append(pictures[number].name)
+        else:
+            numbers.append(number)
+            looks.done.append(pictures[number].name)
+        advance(pictures[number].name)
     return numbers, batch
 
 

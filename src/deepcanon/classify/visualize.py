@@ -24,12 +24,14 @@ import torch
 from torch import nn
 
 from deepcanon.classify.looks import (
+    Advance,
     Choice,
     Looks,
     Named,
     Pixels,
     as_tensor,
     check_channels,
+    check_room,
     checked_layers,
     cut,
     facts_of,
@@ -77,7 +79,9 @@ def filters(subject: Subject, *, layer: str | None = None, choice: Choice) -> Se
     name, part = _convolution(subject, layer)
     weights = part.weight.detach().float()
     check_channels(subject, name, choice.channels)
-    chosen = choice.channels or range(min(len(weights), choice.count or FILTERS))
+    count = len(choice.channels) or choice.count or FILTERS
+    check_room(subject, [name], tiles=count, each=1, tile=choice.tile)
+    chosen = choice.channels or range(min(len(weights), count))
     reads_picture = weights.shape[1] == 3 and part.in_channels == 3
     backwards = reads_picture and subject.preprocessing.order == "BGR"
     tiles = []
@@ -112,14 +116,22 @@ def _slices(weight: npt.NDArray[Any], tile: int, *, most: int = 64) -> Pixels:
 
 
 def activations(
-    subject: Subject, pictures: Sequence[Named], *, layers: Sequence[str], choice: Choice
+    subject: Subject,
+    pictures: Sequence[Named],
+    *,
+    layers: Sequence[str],
+    choice: Choice,
+    advance: Advance,
 ) -> Looks:
     """Of each picture the maps of layers, the strongest first, each by its own largest value.
 
-    Raises BadInput for a layer or a channel that is not there; pictures that cannot be read are
-    among the failures.
+    Raises BadInput for a layer or a channel that is not there, and for more than fits on a page;
+    Failed for a network whose values are not finite. Pictures that cannot be read are among the
+    failures.
     """
     names = checked_layers(subject, layers, choice)
+    count = len(choice.channels) or choice.count or MAPS
+    check_room(subject, names * len(pictures), tiles=count, each=1, tile=choice.tile)
 
     def of_one(pixels: Pixels, name: str) -> list[Section]:
         with torch.no_grad():
@@ -127,7 +139,7 @@ def activations(
         sections = []
         for layer in names:
             maps = found[layer][0]
-            chosen = choice.channels or strongest(maps, count=choice.count or MAPS)
+            chosen = choice.channels or strongest(maps, count=count)
             tiles = [_picture(pixels, name, choice)]
             for channel in chosen:
                 plane = maps[channel].numpy()
@@ -140,7 +152,7 @@ def activations(
             sections.append(_section(subject, layer, tiles, name))
         return sections
 
-    return _each(subject, pictures, of_one)
+    return _each(subject, pictures, of_one, advance=advance)
 
 
 def projections(
@@ -150,12 +162,15 @@ def projections(
     layers: Sequence[str],
     rule: Rule,
     choice: Choice,
+    advance: Advance,
 ) -> Looks:
     """Of each picture what channels of layers found in it, and beside it where they looked.
 
     Both are cut to what the channel's strongest value sees. Raises as `activations` does.
     """
     names = checked_layers(subject, layers, choice)
+    count = len(choice.channels) or choice.count or CHANNELS
+    check_room(subject, names * len(pictures), tiles=count, each=2, tile=choice.tile)
 
     def of_one(pixels: Pixels, name: str) -> list[Section]:
         sections = []
@@ -167,7 +182,7 @@ def projections(
                 layer=layer,
                 rule=rule,
                 channels=choice.channels or None,
-                count=choice.count or CHANNELS,
+                count=count,
                 prepare=subject.prepare,
             )
             for each in found:
@@ -180,7 +195,7 @@ def projections(
             sections.append(_section(subject, layer, tiles, name))
         return sections
 
-    return _each(subject, pictures, of_one)
+    return _each(subject, pictures, of_one, advance=advance)
 
 
 def _picture(pixels: Pixels, name: str, choice: Choice) -> Tile:
@@ -196,7 +211,11 @@ def _section(subject: Subject, layer: str, tiles: Sequence[Tile], picture: str) 
 
 
 def _each(
-    subject: Subject, pictures: Sequence[Named], of_one: Callable[[Pixels, str], list[Section]]
+    subject: Subject,
+    pictures: Sequence[Named],
+    of_one: Callable[[Pixels, str], list[Section]],
+    *,
+    advance: Advance,
 ) -> Looks:
     looks = Looks()
     for picture in pictures:
@@ -204,7 +223,8 @@ def _each(
             pixels = view(subject, picture.source)
         except BadInput as error:
             looks.failures.append((picture.name, error))
-            continue
-        looks.sections.extend(of_one(pixels, picture.name))
-        looks.done.append(picture.name)
+        else:
+            looks.sections.extend(of_one(pixels, picture.name))
+            looks.done.append(picture.name)
+        advance(picture.name)
     return looks

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from deepcanon.cli import options
-from deepcanon.cli.output import note, print_json
+from deepcanon.cli.output import note, print_json, progress
 from deepcanon.core.errors import BadInput, MissingExtra
 
 if TYPE_CHECKING:
-    from deepcanon.classify.looks import Choice, Looks, Named
+    from deepcanon.classify.looks import Advance, Choice, Looks, Named
     from deepcanon.classify.subject import Subject
     from deepcanon.cli.files import Outcome
 
@@ -132,7 +132,8 @@ def visualize(
     if subject.note and not quiet:
         note(f"note: {subject.note}")
     choice = Choice(channels=channels, count=count, tile=tile)
-    looks = _look(subject, method, found, layers=layers, choice=choice)
+    with progress("looking", total=len(found), quiet=quiet or as_json) as advance:
+        looks = _look(subject, method, found, layers=layers, choice=choice, advance=advance)
     _add(outcome, looks, alone=len(found) + len(outcome.failures) == 1)
     if looks.sections:
         written = _write(subject, method, looks, output=output)
@@ -173,6 +174,7 @@ def _look(
     *,
     layers: Sequence[str],
     choice: Choice,
+    advance: Advance,
 ) -> Looks:
     from deepcanon.classify import visualize as ways
     from deepcanon.classify.looks import Looks, default_layers
@@ -184,11 +186,13 @@ def _look(
         return Looks(sections=[ways.filters(subject, layer=layer, choice=choice)])
     chosen = layers or default_layers(subject)
     if method == ACTIVATIONS:
-        return ways.activations(subject, pictures, layers=chosen, choice=choice)
+        return ways.activations(subject, pictures, layers=chosen, choice=choice, advance=advance)
     if method == PATCHES:
-        return top_patches(subject, pictures, layers=chosen, choice=choice)
+        return top_patches(subject, pictures, layers=chosen, choice=choice, advance=advance)
     rule = Rule.DECONVNET if method == DECONVNET else Rule.GUIDED
-    return ways.projections(subject, pictures, layers=chosen, rule=rule, choice=choice)
+    return ways.projections(
+        subject, pictures, layers=chosen, rule=rule, choice=choice, advance=advance
+    )
 
 
 def _add(outcome: Outcome, looks: Looks, *, alone: bool) -> None:

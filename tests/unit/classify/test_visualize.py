@@ -21,7 +21,7 @@ from deepcanon.classify.subject import Subject
 from deepcanon.classify.top_patches import Peak, peaks, top_patches
 from deepcanon.classify.vgg import VGG, Config, Conv
 from deepcanon.classify.visualize import activations, filters, projections
-from deepcanon.core.errors import BadInput
+from deepcanon.core.errors import BadInput, Failed
 from deepcanon.nn.layer_table import receptive_fields
 from deepcanon.nn.preprocessing import CAFFE, Preprocessing
 
@@ -68,6 +68,10 @@ def dot(row: int, column: int, colour: tuple[int, int, int], *, side: int = 16) 
     pixels = np.zeros((side, side, 3), np.uint8)
     pixels[row, column] = colour
     return pixels
+
+
+def silent(_: str) -> None:
+    """Nobody watches."""
 
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
@@ -120,7 +124,11 @@ def test_filters_that_are_asked_for() -> None:
 def test_maps_are_bright_where_the_pattern_is() -> None:
     pictures = [Named("dots", dot(3, 12, RED) + dot(9, 1, BLUE))]
     looks = activations(
-        subject(seeing_red_and_blue()), pictures, layers=["1"], choice=Choice(tile=16)
+        subject(seeing_red_and_blue()),
+        pictures,
+        advance=silent,
+        layers=["1"],
+        choice=Choice(tile=16),
     )
     (section,) = looks.sections
     assert section.title == "1: 2 channels of 16x16, each value sees 1x1 pixels"
@@ -140,7 +148,12 @@ def test_a_projection_and_what_it_is_cut_from(rule: Rule, lit: int) -> None:
     each of its 25 pools, of which 15 lie in the picture."""
     pictures = [Named("dots", dot(3, 12, RED) + dot(9, 1, BLUE))]
     looks = projections(
-        subject(seeing_red_and_blue()), pictures, layers=["4"], rule=rule, choice=Choice(tile=10)
+        subject(seeing_red_and_blue()),
+        pictures,
+        advance=silent,
+        layers=["4"],
+        rule=rule,
+        choice=Choice(tile=10),
     )
     (section,) = looks.sections
     shown, red, blue = section.tiles
@@ -165,7 +178,7 @@ def test_shallow_layers_see_parts_and_deep_layers_wholes() -> None:
     assert title_of(net, "6") == "6: 2 values, each sees the whole picture"
     pictures = [Named("red", dot(6, 7, RED))]
     looks = top_patches(
-        net, pictures, layers=["6", "1", "4"], choice=Choice(channels=(0,), tile=20)
+        net, pictures, advance=silent, layers=["6", "1", "4"], choice=Choice(channels=(0,), tile=20)
     )
     boxes = [section.tiles[0].facts["patches"][0]["box"] for section in looks.sections]
     assert [section.facts["layer"] for section in looks.sections] == ["1", "4", "6"]
@@ -178,7 +191,7 @@ def test_shallow_layers_see_parts_and_deep_layers_wholes() -> None:
 def test_scores_have_the_names_of_their_classes() -> None:
     net = subject(seeing_red_and_blue(), labels=("cherry", "sky"))
     pictures = [Named("blue", dot(6, 7, BLUE))]
-    looks = activations(net, pictures, layers=["6"], choice=Choice(count=1))
+    looks = activations(net, pictures, advance=silent, layers=["6"], choice=Choice(count=1))
     assert looks.sections[0].tiles[1].label.startswith("sky: ")
 
 
@@ -192,12 +205,14 @@ def test_a_picture_that_cannot_be_read_is_passed_over(tmp_path: Path) -> None:
     ]
     net = subject(seeing_red_and_blue())
     for looks in (
-        activations(net, pictures, layers=["1"], choice=Choice()),
-        top_patches(net, pictures, layers=["1"], choice=Choice()),
+        activations(net, pictures, advance=silent, layers=["1"], choice=Choice()),
+        top_patches(net, pictures, advance=silent, layers=["1"], choice=Choice()),
     ):
         assert looks.done == ["good"]
         assert [name for name, _ in looks.failures] == ["bad.png", "tiny"]
-    assert top_patches(net, pictures[:1], layers=["1"], choice=Choice()).sections == []
+    assert (
+        top_patches(net, pictures[:1], advance=silent, layers=["1"], choice=Choice()).sections == []
+    )
 
 
 def test_grey_and_transparent_pictures_and_their_middle(tmp_path: Path) -> None:
@@ -208,6 +223,44 @@ def test_grey_and_transparent_pictures_and_their_middle(tmp_path: Path) -> None:
     clear = tmp_path / "clear.png"
     Image.fromarray(np.zeros((20, 20, 4), np.uint8)).save(clear)
     assert (view(net, clear) == 255).all()
+
+
+def test_every_picture_is_told_of_once(tmp_path: Path) -> None:
+    told: list[str] = []
+    pictures = [Named("gone", tmp_path / "gone.png"), Named("good", dot(1, 1, RED))]
+    for way in (activations, top_patches):
+        way(
+            subject(seeing_red_and_blue()),
+            pictures,
+            layers=["1"],
+            choice=Choice(),
+            advance=told.append,
+        )
+    assert told == ["gone", "good"] * 2
+
+
+def test_a_page_that_would_be_too_large_is_refused_before_the_work() -> None:
+    net, most = subject(seeing_red_and_blue()), 100_000_000 // (2 * 96**2)
+    pictures = [Named("gone", Path("gone.png"))] * (most + 1)
+    with pytest.raises(BadInput, match="more than 100 million pixels") as caught:
+        activations(net, pictures, layers=["1"], choice=Choice(), advance=silent)
+    assert "--count" in caught.value.hint
+    looks = activations(net, pictures[1:], layers=["1"], choice=Choice(), advance=silent)
+    assert len(looks.failures) == most
+
+
+def test_a_network_of_nan_says_so() -> None:
+    net = seeing_red_and_blue()
+    with torch.no_grad():
+        net[0].weight[0, 0] = torch.nan  # type: ignore[operator]
+    with pytest.raises(Failed, match="values of 1 are not finite"):
+        activations(
+            subject(net),
+            [Named("red", dot(1, 1, RED))],
+            layers=["1"],
+            choice=Choice(),
+            advance=silent,
+        )
 
 
 # --- many pictures -------------------------------------------------------------------------------
@@ -232,7 +285,11 @@ def test_the_strongest_of_many_pictures_first() -> None:
         for place, strength in enumerate(strengths)
     ]
     looks = top_patches(
-        subject(seeing_red_and_blue()), pictures, layers=["1"], choice=Choice(tile=4)
+        subject(seeing_red_and_blue()),
+        pictures,
+        advance=silent,
+        layers=["1"],
+        choice=Choice(tile=4),
     )
     (tile,) = looks.sections[0].tiles  # nothing is blue, so there is no other channel to show
     found = tile.facts["patches"]
@@ -249,7 +306,11 @@ def test_the_strongest_of_many_pictures_first() -> None:
 def test_a_silent_channel_that_is_asked_for_says_so() -> None:
     pictures = [Named("red", dot(1, 1, RED))]
     looks = top_patches(
-        subject(seeing_red_and_blue()), pictures, layers=["1"], choice=Choice(channels=(1,))
+        subject(seeing_red_and_blue()),
+        pictures,
+        advance=silent,
+        layers=["1"],
+        choice=Choice(channels=(1,)),
     )
     assert looks.sections[0].tiles[0].label == "1: silent"
 
