@@ -144,6 +144,7 @@ FINDING = Finding(
         _contestant("sigmoid x5", norm=None, activation=nn.Sigmoid, times=5),
     ),
     judge=judge,
+    dashed=("none", "none x5", "sigmoid x5"),
     steps=1500,
     count=50_000,
     measurements=40,

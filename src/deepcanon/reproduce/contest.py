@@ -32,7 +32,7 @@ from deepcanon.core.catalog import create_model
 from deepcanon.core.errors import BadInput, Failed
 from deepcanon.nn.layer_table import layer_table
 from deepcanon.reproduce import Progress, Reproduced, write_table
-from deepcanon.reproduce.curves import Claim, Curve, End, Point, percent, verdict
+from deepcanon.reproduce.curves import Claim, Curve, End, Point, margin, percent, verdict
 from deepcanon.reproduce.page import draw_curves, markdown
 from deepcanon.reproduce.pictures import SIDE, Shared, open_shared
 from deepcanon.training import precision, provenance
@@ -79,6 +79,7 @@ class Finding:
     steps: int
     count: int  # pictures
     measurements: int = 20  # of the held-out error while a contestant is trained
+    dashed: tuple[str, ...] = ()  # contestants whose curves are drawn so
     goal: float = 0.0  # a running error at which a contestant is done; 0: all steps are taken
 
     def run(
@@ -302,6 +303,7 @@ def _head(finding: Finding, pictures: Shared, *, seed: int) -> dict[str, Any]:
             "threads": torch.get_num_threads(),
         },
         "of": [each.name for each in finding.contestants],
+        "dashed": list(finding.dashed),
         "goal": finding.goal,
         "contestants": {},
     }
@@ -333,19 +335,8 @@ def _kept(path: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
 def _write(finding: Finding, table: dict[str, Any], folder: Path) -> tuple[Path, ...]:
     """Judge, if all have run, and write all there is; nothing while there is nothing."""
     curves = {name: Curve.from_dict(each) for name, each in table["contestants"].items()}
-    claims: list[Claim] = []
-    if len(curves) == len(finding.contestants):
-        batch = finding.contestants[0].recipe.batch
-        counts = Counts(
-            late=max(1, finding.steps // 10) * batch, held_out=table["settings"]["held_out"]
-        )
-        claims = finding.judge(curves, counts)
+    claims, table["verdict"] = _judged(finding, curves, table["settings"])
     table["claims"] = [claim._asdict() for claim in claims]
-    table["verdict"] = (
-        verdict(claims)
-        if claims
-        else f"not judged: {len(curves)} of {len(finding.contestants)} contestants have run"
-    )
     page, picture = folder / f"{finding.name}.md", folder / f"{finding.name}.png"
     path = folder / f"{finding.name}.json"
     if not curves:
@@ -355,3 +346,20 @@ def _write(finding: Finding, table: dict[str, Any], folder: Path) -> tuple[Path,
         file.write(markdown(table).encode())
     images.save(draw_curves(table), picture)
     return page, path, picture
+
+
+def _judged(
+    finding: Finding, curves: Mapping[str, Curve], settings: Mapping[str, Any]
+) -> tuple[list[Claim], str]:
+    """The claims and the verdict; none while contestants are missing, or nothing was learnt."""
+    of = len(finding.contestants)
+    if len(curves) < of:
+        return [], f"not judged: {len(curves)} of {of} contestants have run"
+    guessed, count = 1 - 1 / settings["classes"], settings["held_out"]
+    best = min(curve.judged for curve in curves.values())
+    # Otherwise what a paper found to make no difference would be reproduced by doing nothing.
+    if guessed - best <= margin(best, guessed, count=count):
+        return [], f"not judged: guessing is as good, which is wrong in {percent(guessed)}"
+    late = max(1, finding.steps // 10) * finding.contestants[0].recipe.batch
+    claims = finding.judge(curves, Counts(late=late, held_out=count))
+    return claims, verdict(claims)

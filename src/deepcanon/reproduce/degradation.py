@@ -62,6 +62,7 @@ FINDING = Finding(
         for name in ("plain20", "plain56", "resnet20", "resnet56")
     ),
     judge=judge,
+    dashed=("plain20", "plain56"),
     steps=1500,
     count=10_000,
     measurements=10,

@@ -84,6 +84,7 @@ FINDING = Finding(
         for name, rate in (("none", 0.0), ("dropout", 0.5))
     ),
     judge=judge,
+    dashed=("none",),
     steps=4000,
     count=10_000,
 )

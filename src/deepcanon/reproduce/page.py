@@ -78,13 +78,12 @@ def draw_curves(table: Mapping[str, Any]) -> NDArray[np.uint8]:
         for name, curve in curves.items():
             points = curve.running if kind == "running" else curve.held_out
             path = [(float(point.step), 100 * point.error) for point in points]
+            stroke = Stroke.DASHED if name in table["dashed"] else Stroke.SOLID
             # A contestant has its colour also while others are missing.
-            lines.append(Line(name=name, points=path, colour=order.index(name)))
+            lines.append(Line(name=name, points=path, stroke=stroke, colour=order.index(name)))
         if goal and kind == "running":
             level = [(0.0, 100 * goal), (last, 100 * goal)]
-            lines.append(
-                Line(name=f"{percent(goal)}", points=level, stroke=Stroke.DASHED, colour=len(order))
-            )
+            lines.append(Line(name=percent(goal), points=level, colour=len(order)))
         lowest = min((y for line in lines for _, y in line.points), default=0.0)
         floor = min(90.0, 10 * (lowest // 10))
         charts.append(

@@ -104,6 +104,7 @@ FINDING = Finding(
         for rate in RATES
     ),
     judge=judge,
+    dashed=tuple(_name("tanh", rate) for rate in RATES),  # as in figure 1
     steps=2500,
     count=10_000,
     measurements=10,

@@ -60,6 +60,7 @@ FINDING = Finding(
         for name in ("plain20", "resnet20")
     ),
     judge=judge,
+    dashed=("plain20",),
     steps=4000,
     count=50_000,
 )

@@ -161,6 +161,22 @@ def test_a_stopped_run_goes_on_with_the_next(
     assert list(built) == ["fast"]
 
 
+class Silent(Watched):
+    """Learns nothing."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 0 * super().forward(x)
+
+
+def test_nothing_is_concluded_where_nothing_was_learnt(
+    tmp_path: Path, data: Path, finding: Finding
+) -> None:
+    both = tuple(Contestant(name=name, build=Silent, recipe=RECIPE) for name in "ab")
+    done = replace(finding, contestants=both).run(tmp_path, data=data, steps=1)
+    assert done.table["claims"] == []
+    assert done.table["verdict"] == "not judged: guessing is as good, which is wrong in 50.0 %"
+
+
 def test_other_settings_are_refused(tmp_path: Path, data: Path, finding: Finding) -> None:
     out = tmp_path / "out"
     finding.run(out, data=data, minutes=0)

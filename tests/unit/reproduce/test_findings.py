@@ -49,6 +49,7 @@ def test_each_finding_is_what_the_list_says(name: str) -> None:
     assert (f"{finding.count:,} pictures" in REPRODUCTIONS[name].cost) is few
     names = [each.name for each in finding.contestants]
     assert len(set(names)) == len(names) > 1
+    assert set(finding.dashed) < set(names)
     assert all(text.isascii() for text in names)  # the chart's font has no more
     assert len({each.recipe.batch for each in finding.contestants}) == 1
     assert len({each.recipe.augmentation for each in finding.contestants}) == 1
