@@ -13,6 +13,8 @@ import pytest
 import torch
 from torch import nn
 
+from deepcanon.classify.augment import Augmentation
+from deepcanon.classify.data import Samples
 from deepcanon.classify.recipes import ClassifierRecipe
 from deepcanon.core.errors import BadInput
 from deepcanon.core.images import load
@@ -175,6 +177,26 @@ def test_nothing_is_concluded_where_nothing_was_learnt(
     done = replace(finding, contestants=both).run(tmp_path, data=data, steps=1)
     assert done.table["claims"] == []
     assert done.table["verdict"] == "not judged: guessing is as good, which is wrong in 50.0 %"
+
+
+def test_the_running_error_is_that_of_each_step(
+    tmp_path: Path, data: Path, finding: Finding
+) -> None:
+    """A network that always says 0 errs where the label is 1."""
+    both = tuple(Contestant(name=name, build=Silent, recipe=RECIPE) for name in "ab")
+    done = replace(finding, contestants=both).run(tmp_path, data=data, steps=5, minutes=0)
+    shared = open_shared(data, count=finding.count, seed=0)
+    samples = Samples(
+        shared.train,
+        side=32,
+        seed=0,
+        augmentation=Augmentation.NONE,
+        preprocessing=shared.preprocessing,
+    )
+    labels = [[samples[4 * step + place][1] for place in range(4)] for step in range(5)]
+    running = Curve.from_dict(done.table["contestants"]["a"]).running
+    assert [point.error for point in running] == [sum(each) / 4 for each in labels]
+    assert len({point.error for point in running}) > 1
 
 
 def test_other_settings_are_refused(tmp_path: Path, data: Path, finding: Finding) -> None:
