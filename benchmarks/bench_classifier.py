@@ -27,7 +27,7 @@ BATCHES = (1, 16)
 AUTO, ORT = "deepcanon, fastest", "deepcanon, onnxruntime"
 EAGER, BY_HAND = "torchvision eager", "OpenVINO by hand"
 REST = 0.05  # seconds: ONNX Runtime's threads spin for a while after a run
-HAS_HEADS = ("googlenet", "inception_v3")  # torchvision's own draw of these takes minutes
+HAS_HEADS = ("googlenet", "inception_v3")  # torchvision warns that its own draw of these is slow
 
 Pass = Callable[[Any], Any]  # float32 [b, 3, h, w] -> logits [b, classes]
 
