@@ -19,6 +19,7 @@ __all__ = ["train"]
     epilog=options.examples(
         "deepcanon train new-style --set painting=painting.jpg --set photos=photos/",
         "deepcanon train new-style --set painting=painting.jpg --set photos=photos/ --resume",
+        "deepcanon train classifier --set data=photos/",
         "deepcanon train mine.yaml -o runs/second --set steps=4000",
     ),
 )

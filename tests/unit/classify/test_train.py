@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,18 @@ def test_what_is_exported_carries_its_record(source: Source, tmp_path: Path) -> 
     assert read_record(more).recipe["start"] == "resnet20.onnx"
 
 
+def pressing_at(place: int) -> Callable[[Samples, int], Any]:
+    """Press Ctrl-C when a sample is fetched."""
+    fetch = Samples.__getitem__
+
+    def press(self: Samples, index: int) -> Any:
+        if index == place and signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+            os.kill(os.getpid(), signal.SIGINT)
+        return fetch(self, index)
+
+    return press
+
+
 # Everything with a state: plateau and average, draws of mixup and dropout, momentum.
 STATEFUL = replace(
     RECIPE,
@@ -116,15 +129,8 @@ def test_interrupted_and_resumed_is_never_interrupted(
     source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = run(tmp_path / "whole", STATEFUL)
-    fetch = Samples.__getitem__
-
-    def press(self: Samples, index: int) -> Any:
-        if index == 8 and signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-            os.kill(os.getpid(), signal.SIGINT)
-        return fetch(self, index)
-
     with monkeypatch.context() as patch:
-        patch.setattr(Samples, "__getitem__", press)
+        patch.setattr(Samples, "__getitem__", pressing_at(8))
         assert run(tmp_path / "parts", STATEFUL) is None
     parts = run(tmp_path / "parts", STATEFUL, resume=True)
     assert_same_state(tmp_path / "parts/last.ckpt", tmp_path / "whole/last.ckpt")
@@ -354,7 +360,9 @@ def test_auxiliary_classifiers_are_trained(source: Source, tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_two_processes_are_one_with_the_whole_batch(tmp_path: Path) -> None:
+def test_two_processes_are_one_with_the_whole_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Without batch norm, to rounding. Interrupted, they go on where they were, bit for bit."""
     recipe = replace(
         RECIPE,
@@ -380,6 +388,25 @@ def test_two_processes_are_one_with_the_whole_batch(tmp_path: Path) -> None:
     for key, value in states[0].items():
         torch.testing.assert_close(states[1][key], value, rtol=1e-5, atol=1e-6)
     assert not torch.distributed.is_initialized()
+
+    # Interrupted and resumed they end bit for bit as they did. Only this process is asked to stop.
+    chosen = Chosen("mine", "mine", replace(recipe, processes=2))
+    with monkeypatch.context() as patch:
+        patch.setattr(Samples, "__getitem__", pressing_at(8))
+        assert start(chosen, folder=tmp_path / "parts", resume=False, quiet=True) is None
+    assert start(chosen, folder=tmp_path / "parts", resume=True, quiet=True) is not None
+    assert_same_state(tmp_path / "parts/last.ckpt", tmp_path / "2/last.ckpt")
+
+
+@pytest.mark.slow
+def test_worker_processes_make_the_same_samples(source: Source, tmp_path: Path) -> None:
+    states = []
+    for workers in (0, 2):
+        recipe = replace(RECIPE, workers=workers)
+        assert run(tmp_path / str(workers), recipe)
+        states.append(read(tmp_path / str(workers) / "resnet20.safetensors").tensors)
+    for key, value in states[0].items():
+        assert torch.equal(states[1][key], value), key
 
 
 @pytest.mark.slow
