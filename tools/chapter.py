@@ -28,7 +28,11 @@ ROWS: tuple[Row, ...] = (
         name="Model arithmetic: the per-layer table",
         modules=("deepcanon.nn.layer_table",),
     ),
-    Row(id="C6", name="Feature visualisation"),
+    Row(
+        id="C6",
+        name="Feature visualisation",
+        modules=("deepcanon.classify.visualize", "deepcanon.classify.projection"),
+    ),
     Row(id="C7", name="AlexNet"),
     Row(
         id="C8",
@@ -57,7 +61,16 @@ ROWS: tuple[Row, ...] = (
         missing="the experiments: degradation, faster convergence",
     ),
     Row(id="C17", name="ZF-net"),
-    Row(id="C18", name="Training of classifiers"),
+    Row(
+        id="C18",
+        name="Training of classifiers",
+        modules=(
+            "deepcanon.classify.recipes",
+            "deepcanon.classify.task",
+            "deepcanon.classify.augment",
+            "deepcanon.classify.evaluate",
+        ),
+    ),
     Row(id="D1", name="Intersection over union"),
     Row(id="D2", name="Precision, recall, AP, mAP"),
     Row(id="D3", name="Non-maximum suppression"),
