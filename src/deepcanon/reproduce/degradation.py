@@ -63,7 +63,7 @@ FINDING = Finding(
     ),
     judge=judge,
     dashed=("plain20", "plain56"),
-    steps=1500,
+    steps=2000,
     count=10_000,
     measurements=10,
 )

@@ -105,7 +105,7 @@ FINDING = Finding(
     ),
     judge=judge,
     dashed=tuple(_name("tanh", rate) for rate in RATES),  # as in figure 1
-    steps=2500,
+    steps=4000,
     count=10_000,
     measurements=10,
     goal=GOAL,

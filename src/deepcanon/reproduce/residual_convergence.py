@@ -61,7 +61,7 @@ FINDING = Finding(
     ),
     judge=judge,
     dashed=("plain20",),
-    steps=4000,
+    steps=6000,
     count=50_000,
 )
 run = FINDING.run

@@ -42,7 +42,7 @@ FINDING = Finding(
     differs=DIFFERS,
     contestants=tuple(contestant(name, config) for name, config in COLUMNS.items()),
     judge=judge,
-    steps=2500,
+    steps=4000,
     count=50_000,
 )
 run = FINDING.run

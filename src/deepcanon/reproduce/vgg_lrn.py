@@ -39,7 +39,7 @@ FINDING = Finding(
     differs=DIFFERS,
     contestants=(contestant("A", vgg.A), contestant("A-LRN", vgg.A_LRN)),
     judge=judge,
-    steps=3500,
+    steps=5000,
     count=50_000,
 )
 run = FINDING.run

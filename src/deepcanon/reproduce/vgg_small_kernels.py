@@ -41,7 +41,7 @@ FINDING = Finding(
     differs=DIFFERS,
     contestants=(contestant("B", vgg.B), contestant("5x5", TWIN)),
     judge=judge,
-    steps=3000,
+    steps=6000,
     count=50_000,
 )
 run = FINDING.run
