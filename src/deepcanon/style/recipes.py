@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import ClassVar, Literal
 
 from deepcanon.core.errors import BadInput
+from deepcanon.training.ranges import ANY, PACE, refuse_outside
 
 Precision = Literal["auto", "float32", "bfloat16"]
 NetworkVariant = Literal["paper", "instance_norm", "modern", "multistyle"]
@@ -41,23 +42,6 @@ STYLE_TAPS: Mapping[str, float] = MappingProxyType(
 )
 
 
-def _refuse_outside(recipe: object, ranges: Mapping[str, tuple[float, float]]) -> None:
-    """Raise BadInput for a number that is smaller or larger than training can do with."""
-    for name, (least, most) in ranges.items():
-        value = getattr(recipe, name)
-        if value < least:
-            complaint = f"{name} is {value}, and the least is {least}"
-        elif value > most:
-            complaint = f"{name} is {value}, and the most is {most}"
-        else:
-            continue
-        raise BadInput(complaint, hint=f"change it with --set {name}=...")
-
-
-_ANY = float("inf")
-_PACE = {"batch": (1, _ANY), "steps": (1, _ANY), "checkpoint_every": (1, _ANY)}
-
-
 @dataclass(frozen=True, kw_only=True)
 class SlimRecipe:
     """Distil a slim VGG from a VGG16."""
@@ -83,7 +67,7 @@ class SlimRecipe:
 
     def __post_init__(self) -> None:
         # 16: one pixel of the deepest tap, relu5_1.
-        _refuse_outside(self, {**_PACE, "side": (16, _ANY)})
+        refuse_outside(self, {**PACE, "side": (16, ANY)})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,8 +103,8 @@ class TransformRecipe:
 
     def __post_init__(self) -> None:
         # The network paints 16 pixels and more, and mirrors need more than they show.
-        ranges = {"side": (24, _ANY), "painting_side": (16, _ANY), "preview_every": (1, _ANY)}
-        _refuse_outside(self, {**_PACE, **ranges, "shift": (0, 8), "average": (0, 1)})
+        ranges = {"side": (24, ANY), "painting_side": (16, ANY), "preview_every": (1, ANY)}
+        refuse_outside(self, {**PACE, **ranges, "shift": (0, 8), "average": (0, 1)})
         if not self.style_taps:
             raise BadInput("style_taps is empty", hint="as in --set style_taps={relu2_2: 1}")
 
