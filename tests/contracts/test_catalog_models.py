@@ -1,7 +1,8 @@
 """What every registered model must do; a new one is tested by being registered.
 
 Models are built with few classes and narrow FC layers where their config has such fields, and
-ResNets are built shallow; of models that are the same in small, the first stands for all.
+ResNets and the later Inceptions are built shallow; of models that are the same in small, the first
+stands for all.
 """
 
 from __future__ import annotations
@@ -27,6 +28,12 @@ from tests.tiny_record import CLASSIFIER
 
 FEW = {"num_classes": 5, "hidden": 24, "image_side": 64}
 SHALLOW = {"width": 8, "blocks": [1, 2, 1, 1], "depth": 14}  # of networks that have a `shortcut`
+SHALLOW_INCEPTION = {
+    "blocks": [1, 1, 1],  # where it is a list
+    "pool_widths": [64],
+    "seven_widths": [128],
+    "coarse_modules": 1,
+}
 
 
 def settings(name: str, variant: str) -> dict[str, object]:
@@ -37,10 +44,14 @@ def settings(name: str, variant: str) -> dict[str, object]:
 
 
 def small(name: str, *, variant: str) -> dict[str, object]:
-    """The settings of `FEW` and `SHALLOW` that this model has."""
+    """The settings of `FEW` and of `SHALLOW` or its like that this model has."""
     config = settings(name, variant)
-    wanted = FEW | SHALLOW if "shortcut" in config else FEW
-    return {key: value for key, value in wanted.items() if key in config}
+    wanted = FEW | (SHALLOW if "shortcut" in config else SHALLOW_INCEPTION)
+    return {
+        key: value
+        for key, value in wanted.items()
+        if isinstance(config.get(key), list if isinstance(value, list) else int)
+    }
 
 
 def distinct(models: list[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -96,7 +107,8 @@ def build(name: str, *, variant: str | None = None, seed: int = 0) -> nn.Module:
     """The model in small, with weights that keep a signal's size.
 
     Some papers' starting weights shrink it by many orders of magnitude: then everything would
-    equal everything within any tolerance. Batch norms get statistics as if they had been trained.
+    equal everything within any tolerance. Batch norms get statistics as if they had been trained,
+    of so many pictures that none divides by next to nothing: that would amplify rounding errors.
     """
     torch.manual_seed(seed)
     variant = variant or get_card(name).default
@@ -114,7 +126,7 @@ def build(name: str, *, variant: str | None = None, seed: int = 0) -> nn.Module:
     hooks = [norm.register_forward_pre_hook(measure) for norm in norms]
     if hooks:
         with torch.no_grad():
-            AllLogits(net)(pictures(name, net))
+            AllLogits(net)(pictures(name, net, batch=16))
     for hook in hooks:
         hook.remove()
     return net
