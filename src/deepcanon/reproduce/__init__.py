@@ -99,8 +99,8 @@ REPRODUCTIONS = {
         module="relu_vs_tanh",
         row="C7",
         help="steps to 25 % training error with ReLU and with tanh, at three rates each",
-        cost="up to 4,000 steps of six small networks on 10,000 pictures: at most 20 to 30 minutes on"
-        " two cores",
+        cost="up to 4,000 steps of six small networks on 10,000 pictures: at most 20 to 30 minutes"
+        " on two cores",
     ),
     "dropout": Reproduction(
         module="dropout",
