@@ -133,7 +133,7 @@ def known_options(words: list[str]) -> frozenset[str]:
     A command has one word or two (`stylize sheet`); where the second is an argument, as in
     `deepcanon train NAME --help`, the help is that of the first.
     """
-    names = tuple(takewhile(lambda word: re.fullmatch(r"[a-z-]+", word), words[1:3]))
+    names = tuple(takewhile(lambda word: re.fullmatch(r"[a-z][a-z-]*", word), words[1:3]))
     return help_options(names)
 
 

@@ -56,38 +56,40 @@ REPRODUCTIONS = {
         module="degradation",
         row="C16",
         help="plain-20 and -56 against ResNet-20 and -56: what depth does to the training error",
-        cost="2,000 steps of four networks on 10,000 pictures: 20 to 30 minutes on two cores",
+        cost="2,000 steps of four networks on 10,000 pictures: 20 to 30 minutes on two cores,"
+        " estimated",
     ),
     "residual-convergence": Reproduction(
         module="residual_convergence",
         row="C16",
         help="plain-20 against ResNet-20: which one learns sooner",
-        cost="6,000 steps of two networks: 20 minutes on two cores",
+        cost="6,000 steps of two networks: 20 minutes on two cores, estimated",
     ),
     "batch-norm": Reproduction(
         module="batch_norm",
         row="C15",
         help="without and with batch norm, at 5 and 30 times the rate, with sigmoids: steps to the"
         " same accuracy",
-        cost="4,000 steps of seven networks of ten layers: 20 to 30 minutes on two cores",
+        cost="4,000 steps of seven networks of ten layers: 20 to 30 minutes on two cores,"
+        " estimated",
     ),
     "vgg-lrn": Reproduction(
         module="vgg_lrn",
         row="C10",
         help="VGG's A against A-LRN: local response normalisation does not help",
-        cost="5,000 steps of two networks at half width: 20 minutes on two cores",
+        cost="5,000 steps of two networks at half width: 20 minutes on two cores, estimated",
     ),
     "vgg-small-kernels": Reproduction(
         module="vgg_small_kernels",
         row="C10",
         help="VGG's B against its twin with 5x5 convolutions",
-        cost="6,000 steps of two networks at half width: 20 minutes on two cores",
+        cost="6,000 steps of two networks at half width: 20 minutes on two cores, estimated",
     ),
     "vgg-depth": Reproduction(
         module="vgg_depth",
         row="C10",
         help="VGG's A, B and D: the deeper, the better",
-        cost="4,000 steps of three networks at half width: 20 minutes on two cores",
+        cost="4,000 steps of three networks at half width: 20 minutes on two cores, estimated",
     ),
     "bottleneck": Reproduction(
         module="bottleneck",
@@ -100,13 +102,14 @@ REPRODUCTIONS = {
         row="C7",
         help="steps to 25 % training error with ReLU and with tanh, at three rates each",
         cost="up to 4,000 steps of six small networks on 10,000 pictures: at most 20 to 30 minutes"
-        " on two cores",
+        " on two cores, estimated",
     ),
     "dropout": Reproduction(
         module="dropout",
         row="C9",
         help="a small AlexNet with dropout and without: the gap between seen and unseen pictures",
-        cost="4,000 steps of two networks on 10,000 pictures: 20 to 30 minutes on two cores",
+        cost="4,000 steps of two networks on 10,000 pictures: 20 to 30 minutes on two cores,"
+        " estimated",
     ),
 }
 

@@ -176,7 +176,8 @@ def walk(
         x.requires_grad_(True)
         with torch.enable_grad():
             found = student(x, taps)
-            loss = sum(gram_error(found[tap].float(), wanted[tap]) for tap in taps)
+            errors = [gram_error(found[tap].float(), wanted[tap]) for tap in taps]
+            loss = torch.stack(errors).sum()
         (slope,) = torch.autograd.grad(loss, x)
         slope = slope / slope.abs().mean((1, 2, 3), keepdim=True).clamp(min=1e-12)
         x = (x.detach() - rate * slope.clamp(-3, 3)).clamp(-0.1, 1.1)

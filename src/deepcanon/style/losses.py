@@ -61,8 +61,10 @@ def lattice(pictures: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
     if not height or not width:
         raise ValueError(f"a raster of {PERIOD} pixels in {tuple(pictures.shape[-2:])}")
     whole = pictures[..., : height * PERIOD, : width * PERIOD]
-    places = whole.unflatten(-1, (width, PERIOD)).unflatten(-3, (height, PERIOD)).mean((-4, -2))
-    return places.flatten(2).var(2, correction=0).mean(1)
+    cells = whole.reshape(*whole.shape[:2], height, PERIOD, width, PERIOD)
+    places = cells.mean((2, 4))
+    variance: Tensor = places.flatten(2).var(2, correction=0)
+    return variance.mean(1)
 
 
 def _tones(pictures: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b n"]:
