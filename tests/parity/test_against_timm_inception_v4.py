@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, nn
-from torch.testing import assert_close
+from torch import nn
 
 from deepcanon.classify.inception_v4 import PAPER, TF_SLIM, InceptionV4, load
 from deepcanon.classify.inception_v4_weights import v4_keys
 from deepcanon.core.catalog import create_model
 from deepcanon.nn.preprocessing import INCEPTION
+from tests.likeness import close, close_gradients, close_statistics, randomise
 
 theirs = pytest.importorskip("timm.models.inception_v4")
 
@@ -20,23 +20,6 @@ pytestmark = pytest.mark.row("C14")
 CLASSES = 6
 BLOCKS = (2, 2, 2)
 SMALL = [(1, (75, 75)), (3, (75, 107)), (2, (109, 91))]
-
-
-def randomise(net: nn.Module) -> nn.Module:
-    """Weights that keep a signal's size, and norms whose every number matters."""
-    torch.manual_seed(0)
-    for layer in net.modules():
-        if isinstance(layer, nn.Conv2d | nn.Linear):
-            nn.init.kaiming_normal_(layer.weight)
-            if layer.bias is not None:
-                nn.init.normal_(layer.bias, std=0.1)
-        elif isinstance(layer, nn.BatchNorm2d):
-            nn.init.uniform_(layer.weight, 0.5, 1.5)
-            nn.init.normal_(layer.bias, std=0.1)
-            nn.init.normal_(layer.running_mean, std=0.1)
-            nn.init.uniform_(layer.running_var, 0.5, 1.5)
-            layer.num_batches_tracked.zero_()
-    return net
 
 
 def reference(*, classes: int = CLASSES) -> nn.Module:
@@ -53,13 +36,6 @@ def ours(net: nn.Module, path: Path) -> InceptionV4:
     made = InceptionV4(replace(TF_SLIM, num_classes=CLASSES, blocks=BLOCKS))
     assert load(made, path / "theirs.pth") == made.preprocessing == INCEPTION
     return made
-
-
-def close(got: Tensor, expected: Tensor) -> None:
-    """1e-4 of the expected values' size, which is not nothing."""
-    scale = expected.detach().abs().max().item()
-    assert scale > 1e-2
-    assert_close(got, expected, rtol=0, atol=1e-4 * scale)
 
 
 def test_scores(tmp_path: Path) -> None:
@@ -84,17 +60,8 @@ def test_training(batch: int, side: int, tmp_path: Path) -> None:
     for each in (got, expected):
         each.square().mean().backward()
     keys = v4_keys(BLOCKS)
-    gradients = {keys[key]: each.grad for key, each in other.named_parameters()}
-    for key, parameter in net.named_parameters():
-        wanted = gradients[key]
-        assert parameter.grad is not None and wanted is not None and wanted.any()
-        assert_close(parameter.grad, wanted, rtol=0, atol=1e-3 * wanted.abs().max().item())
-    statistics = {keys[key]: value for key, value in other.state_dict().items()}
-    for key, value in net.state_dict().items():
-        if "running" in key:
-            close(value, statistics[key])
-        if key.endswith("num_batches_tracked"):
-            assert value == statistics[key] == 1
+    close_gradients(net, other, lambda key: str(keys[key]))
+    close_statistics(net, other, lambda key: str(keys[key]))
 
 
 def test_full_network_fits_timms_keys_and_shapes() -> None:

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.testing import assert_close
 
 from deepcanon.classify.bn_inception import PAPER, WIDE, BNInception, Config, load
 from deepcanon.nn.weights import Weights, rename
+from tests.likeness import close, close_gradients, close_statistics
 
 theirs = pytest.importorskip("torchvision.models.googlenet")
 
@@ -139,13 +139,6 @@ def build(config: Config) -> BNInception:
     return BNInception(replace(config, num_classes=CLASSES))
 
 
-def close(got: Tensor, expected: Tensor) -> None:
-    """1e-4 of the expected values' size, which is not nothing."""
-    scale = expected.detach().abs().max().item()
-    assert scale > 1e-2
-    assert_close(got, expected, rtol=0, atol=1e-4 * scale)
-
-
 @each_variant
 def test_scores(variant: str, tmp_path: Path) -> None:
     net, other = both(variant, tmp_path)
@@ -165,17 +158,8 @@ def test_training(batch: int, tmp_path: Path) -> None:
     close(got, expected)
     got.square().mean().backward()
     expected.square().mean().backward()
-    gradients = {our_name(key): each.grad for key, each in other.named_parameters()}
-    for key, parameter in net.named_parameters():
-        wanted = gradients[key]
-        assert parameter.grad is not None and wanted.any()
-        assert_close(parameter.grad, wanted, rtol=0, atol=1e-3 * wanted.abs().max().item())
-    statistics = {our_name(key): each for key, each in other.state_dict().items()}
-    for key, value in net.state_dict().items():
-        if "running" in key:
-            close(value, statistics[key])
-        if key.endswith("num_batches_tracked"):
-            assert value == statistics[key] == 1
+    close_gradients(net, other, our_name)
+    close_statistics(net, other, our_name)
 
 
 def test_a_norm_that_is_left_out_shows(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from deepcanon.classify.googlenet_weights import torchvision_keys
 from deepcanon.core.catalog import create_model
 from deepcanon.nn.preprocessing import INCEPTION, preprocess
 from deepcanon.nn.weights import Weights, copy_into, rename
+from tests.likeness import close, close_statistics, randomise
 
 theirs = pytest.importorskip("torchvision.models.googlenet")
 
@@ -21,22 +22,6 @@ pytestmark = pytest.mark.row("C11")
 
 CLASSES = 6
 SMALL = [(1, (64, 64)), (3, (64, 96)), (2, (47, 33))]
-
-
-def randomise(net: nn.Module) -> nn.Module:
-    """Weights that keep a signal's size, and norms whose every number matters."""
-    torch.manual_seed(0)
-    for layer in net.modules():
-        if isinstance(layer, nn.Conv2d | nn.Linear):
-            nn.init.kaiming_normal_(layer.weight)
-            if layer.bias is not None:
-                nn.init.normal_(layer.bias, std=0.1)
-        elif isinstance(layer, nn.BatchNorm2d):
-            nn.init.uniform_(layer.weight, 0.5, 1.5)
-            nn.init.normal_(layer.bias, std=0.1)
-            nn.init.normal_(layer.running_mean, std=0.1)
-            nn.init.uniform_(layer.running_var, 0.5, 1.5)
-    return net
 
 
 def reference(*, transform: bool = False) -> nn.Module:
@@ -52,13 +37,6 @@ def ours(net: nn.Module, path: Path, *, heads: tuple[str, ...] = ("4a", "4d")) -
     made = GoogLeNet(replace(TORCHVISION, num_classes=CLASSES, heads=heads))
     assert load(made, path / "theirs.pth") == made.preprocessing == INCEPTION
     return made
-
-
-def close(got: Tensor, expected: Tensor) -> None:
-    """1e-4 of the expected values' size, which is not nothing."""
-    scale = expected.detach().abs().max().item()
-    assert scale > 1e-2
-    assert_close(got, expected, rtol=0, atol=1e-4 * scale)
 
 
 def in_order_of_depth(outputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -98,12 +76,8 @@ def test_training_with_its_auxiliary_scores(batch: int, tmp_path: Path) -> None:
         # One picture leaves norms of one value at the end, which let no gradient through.
         assert parameter.grad is not None and (batch == 1 or wanted.any())
         assert_close(parameter.grad, wanted, rtol=0, atol=1e-3 * wanted.abs().max().item())
-    statistics = other.state_dict()
-    for key, value in net.state_dict().items():
-        if "running" in key:
-            close(value, statistics[keys[key]])
-        if key.endswith("num_batches_tracked"):
-            assert value == statistics[keys[key]] == 1
+    ours_of = {theirs: ours for ours, theirs in keys.items()}
+    close_statistics(net, other, lambda key: ours_of.get(key, key))
 
 
 def test_auxiliary_scores_in_evaluation(tmp_path: Path) -> None:

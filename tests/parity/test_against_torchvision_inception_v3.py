@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.testing import assert_close
 
 from deepcanon.classify.inception_v3 import PAPER, TORCHVISION, InceptionV3, load
 from deepcanon.classify.inception_v3_weights import torchvision_keys
 from deepcanon.core.catalog import create_model
 from deepcanon.nn.preprocessing import INCEPTION, preprocess
 from deepcanon.nn.weights import Weights, copy_into, rename
+from tests.likeness import close, close_gradients, close_statistics, randomise
 
 theirs = pytest.importorskip("torchvision.models.inception")
 
@@ -24,22 +24,6 @@ pytestmark = pytest.mark.row("C13")
 CLASSES = 6
 SMALL = [(1, (75, 75)), (3, (75, 107)), (2, (109, 91))]
 Name = Callable[[str], str]
-
-
-def randomise(net: nn.Module) -> nn.Module:
-    """Weights that keep a signal's size, and norms whose every number matters."""
-    torch.manual_seed(0)
-    for layer in net.modules():
-        if isinstance(layer, nn.Conv2d | nn.Linear):
-            nn.init.kaiming_normal_(layer.weight)
-            if layer.bias is not None:
-                nn.init.normal_(layer.bias, std=0.1)
-        elif isinstance(layer, nn.BatchNorm2d):
-            nn.init.uniform_(layer.weight, 0.5, 1.5)
-            nn.init.normal_(layer.bias, std=0.1)
-            nn.init.normal_(layer.running_mean, std=0.1)
-            nn.init.uniform_(layer.running_var, 0.5, 1.5)
-    return net
 
 
 def reference(*, transform: bool = False, dropout: float = 0.5) -> nn.Module:
@@ -62,31 +46,6 @@ def ours(net: nn.Module, path: Path) -> InceptionV3:
     made = InceptionV3(replace(TORCHVISION, num_classes=CLASSES))
     assert load(made, path / "theirs.pth") == made.preprocessing == INCEPTION
     return made
-
-
-def close(got: Tensor, expected: Tensor) -> None:
-    """1e-4 of the expected values' size, which is not nothing."""
-    scale = expected.detach().abs().max().item()
-    assert scale > 1e-2
-    assert_close(got, expected, rtol=0, atol=1e-4 * scale)
-
-
-def close_gradients(net: nn.Module, other: nn.Module, name: Name) -> None:
-    """Both have gone backward; ``name`` turns their keys into ours."""
-    gradients = {name(key): each.grad for key, each in other.named_parameters()}
-    for key, parameter in net.named_parameters():
-        wanted = gradients[key]
-        assert parameter.grad is not None and wanted is not None and wanted.any()
-        assert_close(parameter.grad, wanted, rtol=0, atol=1e-3 * wanted.abs().max().item())
-
-
-def close_statistics(net: nn.Module, other: nn.Module, name: Name) -> None:
-    statistics = {name(key): value for key, value in other.state_dict().items()}
-    for key, value in net.state_dict().items():
-        if "running" in key:
-            close(value, statistics[key])
-        if key.endswith("num_batches_tracked"):
-            assert value == statistics[key] == 1
 
 
 def test_scores(tmp_path: Path) -> None:
