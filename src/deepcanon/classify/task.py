@@ -31,6 +31,7 @@ from deepcanon.classify.crops import one, prepare
 from deepcanon.classify.pictures import Pictures
 from deepcanon.classify.recipes import ClassifierRecipe
 from deepcanon.training import schedules
+from deepcanon.training.average import move_average
 
 Target = Int[Tensor, " b"] | Float[Tensor, "b classes"]  # a class each, or a share of each class
 
@@ -202,20 +203,11 @@ class ClassificationTask(pl.LightningModule):
             nn.utils.clip_grad_norm_(self.net.parameters(), self.recipe.clip)
 
     def optimizer_step(self, *given: Any, **named: Any) -> None:
-        """Step, then move the average: ``a <- d a + (1 - d) w``, with a smaller d at first."""
+        """Step, then move the average on."""
         super().optimizer_step(*given, **named)
-        if self.averaged is None:
-            return
-        steps = self.global_step + 1  # Lightning counts the step after it
-        decay = min(self.recipe.average, (1 + steps) / (10 + steps))
-        with torch.no_grad():
-            for kept, new in zip(
-                self.averaged.state_dict().values(), self.net.state_dict().values(), strict=True
-            ):
-                if kept.is_floating_point():
-                    kept.lerp_(new, 1 - decay)
-                else:
-                    kept.copy_(new)
+        if self.averaged is not None:
+            steps = self.global_step + 1  # Lightning counts the step after it
+            move_average(self.averaged, self.net, keep=self.recipe.average, steps=steps)
 
     def measure(self) -> dict[str, float]:
         """Of the pictures kept out, the shares told right; nothing where there are none."""

@@ -40,6 +40,7 @@ from deepcanon.style.johnson import Norm, TransformNet
 from deepcanon.style.losses import lattice, mean_gram, tone_distance, total_variation
 from deepcanon.style.recipes import TransformRecipe
 from deepcanon.training import schedules
+from deepcanon.training.average import move_average
 from deepcanon.training.muon import Muon
 
 
@@ -162,16 +163,8 @@ class Repainting(pl.LightningModule):
         return (terms.total + recipe.tone_weight * tone + recipe.lattice_weight * raster).mean()
 
     def on_train_batch_end(self, *_: object) -> None:
-        """Move the average: ``a <- d a + (1 - d) w``, with a smaller d in the first steps."""
-        decay = min(self.recipe.average, (1 + self.global_step) / (10 + self.global_step))
-        with torch.no_grad():
-            for kept, new in zip(
-                self.averaged.state_dict().values(), self.net.state_dict().values(), strict=True
-            ):
-                if kept.is_floating_point():
-                    kept.lerp_(new, 1 - decay)
-                else:
-                    kept.copy_(new)
+        """Move the average on."""
+        move_average(self.averaged, self.net, keep=self.recipe.average, steps=self.global_step)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """The recipe's ``optimiser``, a short rise of its rates, then as its ``schedule`` says."""
