@@ -139,6 +139,11 @@ def test_weights_bring_their_settings(weights: Path) -> None:
         assert torch.equal(one, other)
 
 
+def test_a_classifier_that_ships_is_opened_by_its_name() -> None:
+    found = open_subject("resnet20-cifar10")
+    assert (found.model, found.side, len(found.labels), found.note) == ("resnet20", 32, 10, "")
+
+
 def test_an_exported_file_shows_the_same(run: Run, desk: Path, weights: Path) -> None:
     photo(desk / "a.png")
     words = ["--method", "deconvnet", "--count", "2", "--tile", "16", "-q"]

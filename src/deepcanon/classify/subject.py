@@ -138,7 +138,7 @@ def _file(model: str) -> Path | None:
     """The file that ``model`` names, itself or as what ships; None for a name of the catalogue."""
     if Path(model).suffix.lower() in (".onnx", ".safetensors"):
         return Path(model)
-    if any(entry["name"] == model and entry["kind"] == "model" for entry in manifest()):
+    if any(entry["name"] == model and entry["kind"] == "network" for entry in manifest()):
         return shipped(model)
     return None
 
