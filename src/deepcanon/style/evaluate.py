@@ -72,6 +72,7 @@ class Training:
     weighting: Weighting
     paintings: Mapping[str, str]  # style -> file
     painting_side: int  # shorter side of the paintings, pixels
+    content_weights: Mapping[str, float]  # of the styles that have one of their own
 
     @classmethod
     def of(cls, record: Record) -> Training:
@@ -94,6 +95,8 @@ class Training:
                 tv_weight=float(recipe["tv_weight"]),
             )
             side = int(recipe["painting_side"])
+            own = recipe.get("content_weights") or {}
+            content_weights = {style: float(weight) for style, weight in own.items()}
         except KeyError as missing:
             raise BadInput(
                 f"the record of {record.model} {record.variant} does not say its {missing.args[0]}",
@@ -104,7 +107,17 @@ class Training:
                 f"the recipe of {record.model} {record.variant} cannot be read: {wrong}",
                 hint="evaluate a network that deepcanon train made: its record holds the recipe",
             ) from wrong
-        return cls(weighting=weighting, paintings=known, painting_side=side)
+        return cls(
+            weighting=weighting,
+            paintings=known,
+            painting_side=side,
+            content_weights=content_weights,
+        )
+
+    def of_style(self, style: str) -> Weighting:
+        """The objective of one style."""
+        own = self.content_weights.get(style, self.weighting.content_weight)
+        return self.weighting._replace(content_weight=own)
 
 
 def square(pixels: Pixels, *, side: int) -> Pixels:
@@ -183,6 +196,7 @@ class Comparison:
             "objective": {
                 **self.training.weighting._asdict(),
                 "style_taps": dict(self.training.weighting.style_taps),
+                "content_weights": dict(self.training.content_weights),
             },
             "painting_side": self.training.painting_side,
             "photos": [photo.name for photo in self.photos],
@@ -201,7 +215,9 @@ class Comparison:
         painting = load_picture(self.painting(style), short_side=self.training.painting_side)
         stylizer = self._stylizer(style)
         with self._precision():
-            loss = PerceptualLoss(self.features, [painting], weighting=self.training.weighting)
+            loss = PerceptualLoss(
+                self.features, [painting], weighting=self.training.of_style(style)
+            )
         starts = [repaint.to_tensor(photo.pixels) for photo in self.photos]
         objectives = [self._objective(loss, start) for start in starts]
         painted = []

@@ -119,7 +119,24 @@ class JohnsonRecipe(TransformRecipe):
     variant: NetworkVariant = "modern"  # of `johnson`
     paintings: str = ""  # the folder in which the styles' files are
     styles: dict[str, str] = field(default_factory=dict)  # style name -> file in it
+    # Style name -> how many pictures of a round are in it; 1 for those not named; ours.
+    turns: dict[str, int] = field(default_factory=dict)
+    # Style name -> a content_weight of its own, as Johnson et al. gave each network one; ours.
+    content_weights: dict[str, float] = field(default_factory=dict)
     start: str = ""  # weights to start from: a .onnx or .safetensors of ours
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("turns", "content_weights"):
+            for style in getattr(self, name):
+                if style not in self.styles:
+                    raise BadInput(
+                        f"{name} names {style}, which is no style of the recipe",
+                        hint=f"--set {name}={{}} treats all styles alike",
+                    )
+        for style, times in self.turns.items():
+            if times < 1:
+                raise BadInput(f"turns gives {style} {times} pictures", hint="give it 1 or more")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -64,7 +64,10 @@ class Judgement(NamedTuple):
 
 
 class PerceptualLoss:
-    """The objective against a fixed feature network and the Gram matrices of some paintings."""
+    """The objective against a fixed feature network and the Gram matrices of some paintings.
+
+    `content_weights` has one number a painting; without it `weighting` has the one for them all.
+    """
 
     def __init__(
         self,
@@ -72,9 +75,12 @@ class PerceptualLoss:
         paintings: Sequence[Float[Tensor, "1 3 h w"]],
         *,
         weighting: Weighting,
+        content_weights: Sequence[float] | None = None,
     ) -> None:
         self.features = features
         self.weighting = weighting
+        own = content_weights or [weighting.content_weight] * len(paintings)
+        self.content_weights = torch.tensor(own)
         with torch.no_grad():
             found = [features(painting, weighting.style_taps) for painting in paintings]
             self.grams = {
@@ -106,7 +112,9 @@ class PerceptualLoss:
             error = (mean_gram(found[tap]) - target).square().flatten(1).sum(1)
             style = style + weight * error / target.square().flatten(1).sum(1)
         tv = total_variation(painted.float()) / painted[0].numel()
-        total = want.content_weight * lost + want.style_weight * style + want.tv_weight * tv
+        total = (
+            (styles @ self.content_weights) * lost + want.style_weight * style + want.tv_weight * tv
+        )
         return Judgement(total, lost, style, tv)
 
 
@@ -126,21 +134,30 @@ def shifted(
 class Repainting(pl.LightningModule):
     """Trains a transform network; keeps a moving average of its weights, which is what ships."""
 
-    def __init__(self, net: TransformNet, *, loss: PerceptualLoss, recipe: TransformRecipe) -> None:
+    def __init__(
+        self,
+        net: TransformNet,
+        *,
+        loss: PerceptualLoss,
+        recipe: TransformRecipe,
+        turns: Sequence[int],
+    ) -> None:
+        """`turns` are the styles of a round, by their number: one may have several turns."""
         super().__init__()
         self.net = net
         self.averaged = copy.deepcopy(net).requires_grad_(False)
         self.recipe = recipe
+        self.turns = turns
         self._loss = [loss]  # in a list: it is no part of what is trained or saved
 
     def styles(self, count: int) -> Float[Tensor, "b styles"]:
-        """One style a picture; as many pictures as there are styles show each of them once."""
-        total = len(self._loss[0].grams[next(iter(self._loss[0].grams))])
+        """One style a picture; each round shows the `turns` in an order of its own."""
+        total = len(next(iter(self._loss[0].grams.values())))
         first = self.global_step * count
         chosen = []
         for index in range(first, first + count):
-            round_, place = divmod(index, total)
-            order = np.random.default_rng([self.recipe.seed, 3, round_]).permutation(total)
+            round_, place = divmod(index, len(self.turns))
+            order = np.random.default_rng([self.recipe.seed, 3, round_]).permutation(self.turns)
             chosen.append(order[place])
         return torch.eye(total)[torch.tensor(np.array(chosen))]
 

@@ -62,7 +62,25 @@ def train(recipe: JohnsonRecipe, *, folder: Path, resume: bool, quiet: bool) -> 
     if start is not None:
         johnson.load(net, start)
     paintings = {style: Path(recipe.paintings) / file for style, file in recipe.styles.items()}
-    fitted = _fit(net, recipe, paintings, start=start, folder=folder, resume=resume, quiet=quiet)
+    # The styles of a round by their number, each as often as the recipe says.
+    turns = [
+        place
+        for place, style in enumerate(recipe.styles)
+        for _ in range(recipe.turns.get(style, 1))
+    ]
+    fitted = _fit(
+        net,
+        recipe,
+        paintings,
+        turns=turns,
+        content_weights=[
+            recipe.content_weights.get(style, recipe.content_weight) for style in recipe.styles
+        ],
+        start=start,
+        folder=folder,
+        resume=resume,
+        quiet=quiet,
+    )
     if fitted is None:
         return None
     record = dataclasses.replace(fitted.record, variant=recipe.variant)
@@ -104,7 +122,17 @@ def train_new_style(
     for key, weight in net.named_parameters():
         weight.requires_grad_(key in vectors)
     paintings = {name: Path(recipe.painting)}
-    fitted = _fit(net, recipe, paintings, start=start, folder=folder, resume=resume, quiet=quiet)
+    fitted = _fit(
+        net,
+        recipe,
+        paintings,
+        turns=[0],
+        content_weights=[recipe.content_weight],
+        start=start,
+        folder=folder,
+        resume=resume,
+        quiet=quiet,
+    )
     if fitted is None:
         return None
     learned = fitted.net.state_dict()
@@ -130,6 +158,8 @@ def _fit(
     recipe: TransformRecipe,
     paintings: dict[str, Path],
     *,
+    turns: Sequence[int],
+    content_weights: Sequence[float],
     start: Path | None,
     folder: Path,
     resume: bool,
@@ -146,8 +176,14 @@ def _fit(
         recipe.style_weight,
         recipe.tv_weight,
     )
-    loss = PerceptualLoss(load_features(recipe.features), targets, weighting=weighting)
-    task = Repainting(net.to(memory_format=torch.channels_last), loss=loss, recipe=recipe)
+    loss = PerceptualLoss(
+        load_features(recipe.features),
+        targets,
+        weighting=weighting,
+        content_weights=content_weights,
+    )
+    net = net.to(memory_format=torch.channels_last)
+    task = Repainting(net, loss=loss, recipe=recipe, turns=turns)
     crops = Crops(
         Picked((photos, place) for place in trained_on), side=recipe.side, seed=recipe.seed
     )

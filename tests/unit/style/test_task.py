@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -109,6 +109,19 @@ def test_each_picture_is_judged_by_its_own_style_or_blend() -> None:
     assert terms.total.shape == (3,)
 
 
+def test_a_painting_may_have_a_content_weight_of_its_own() -> None:
+    alike = judge(flat(1.0), flat(2.0))
+    loss = PerceptualLoss(
+        alike.features, [flat(1.0), flat(2.0)], weighting=alike.weighting, content_weights=[0.5, 3]
+    )
+    styles = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]])
+    content = loss.content(flat(1.0, count=3))
+    own, usual = (each(flat(2.0, count=3), content, styles) for each in (loss, alike))
+    more = torch.tensor([0.5, 3.0, 1.75]) - alike.weighting.content_weight
+    assert torch.allclose(own.total, usual.total + more * usual.content)
+    assert torch.equal(own.content, usual.content)
+
+
 def test_the_size_of_the_picture_does_not_matter() -> None:
     loss = judge(flat(1.0))
     small = loss(flat(2.0), flat(1.0), ONE)
@@ -127,7 +140,9 @@ def test_only_the_painted_picture_is_pulled() -> None:
 MULTI = Config(widths=(4, 4, 4), blocks=1, norm=Norm.CONDITIONAL, styles=3)
 
 
-def task(config: Config = MULTI, *, steps: int = 100, **changes: Any) -> Repainting:
+def task(
+    config: Config = MULTI, *, turns: Sequence[int] = (0, 1, 2), steps: int = 100, **changes: Any
+) -> Repainting:
     torch.manual_seed(0)
     paintings = [torch.rand(1, 3, 16, 16) for _ in range(config.styles)]
     loss = PerceptualLoss(
@@ -136,7 +151,7 @@ def task(config: Config = MULTI, *, steps: int = 100, **changes: Any) -> Repaint
         weighting=weighting(content_tap="relu2_1", style_taps={"relu1_1": 1.0}),
     )
     recipe = JohnsonRecipe(steps=steps, learning_rate=0.01, **changes)
-    return Repainting(TransformNet(config), loss=loss, recipe=recipe)
+    return Repainting(TransformNet(config), loss=loss, recipe=recipe, turns=turns)
 
 
 def at(step: int, on: Repainting) -> Repainting:
@@ -159,6 +174,13 @@ def test_every_style_has_its_turn() -> None:
         for seed in (0, 1)
     ]
     assert orders[0] != orders[1]
+
+
+def test_a_style_may_have_several_turns_in_a_round() -> None:
+    one, shown = task(turns=(0, 1, 1, 1, 2)), []
+    for step in range(5):  # batches of three: 15 pictures, three rounds of five
+        shown += at(step, one).styles(3).argmax(1).tolist()
+    assert [sorted(shown[i : i + 5]) for i in (0, 5, 10)] == [[0, 1, 1, 1, 2]] * 3
 
 
 def test_the_judge_is_no_part_of_what_is_trained_or_saved() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,10 @@ from deepcanon.core.record import read_record
 from deepcanon.core.standin import painting, picture_folder
 from deepcanon.engine.export import read_weights
 from deepcanon.style import train as training
+from deepcanon.style.evaluate import Training
 from deepcanon.style.predict import Stylizer
 from deepcanon.style.recipes import JohnsonRecipe, NewStyleRecipe
+from deepcanon.style.task import PerceptualLoss, Repainting
 from tests.tiny_features import TinyFeatures
 
 pytestmark = pytest.mark.row("T2")
@@ -159,6 +162,36 @@ def test_numbers_that_training_cannot_do_with(name: str, value: Any) -> None:
     for kind in (JohnsonRecipe, NewStyleRecipe):
         with pytest.raises(BadInput, match=name):
             kind(**{name: value})
+
+
+def test_turns_are_of_styles_that_there_are() -> None:
+    styles = {"one": "1.png", "two": "2.png"}
+    assert JohnsonRecipe(styles=styles, turns={"two": 3}).turns == {"two": 3}
+    for turns, complaint in ({"three": 2}, "names three"), ({"two": 0}, "gives two 0 pictures"):
+        with pytest.raises(BadInput, match=complaint):
+            JohnsonRecipe(styles=styles, turns=turns)
+    with pytest.raises(BadInput, match="content_weights names three"):
+        JohnsonRecipe(styles=styles, content_weights={"three": 0.5})
+
+
+def test_turns_and_content_weights_reach_training_and_the_record(
+    small: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+
+    class Watched(Repainting):
+        def __init__(
+            self, net: Any, *, loss: PerceptualLoss, turns: Sequence[int], **others: Any
+        ) -> None:
+            seen.extend((turns, loss.content_weights.tolist()))
+            super().__init__(net, loss=loss, turns=turns, **others)
+
+    monkeypatch.setattr(training, "Repainting", Watched)
+    path = _multistyle({**small, "turns": {"two": 3}, "content_weights": {"one": 0.5}}, tmp_path)
+    assert seen == [[0, 1, 1, 1], [0.5, 1.0]]
+    objective = Training.of(read_record(path))
+    assert objective.of_style("one").content_weight == 0.5
+    assert objective.of_style("two") == objective.weighting
 
 
 def test_a_style_that_is_there_already_is_refused(small: dict[str, Any], tmp_path: Path) -> None:
