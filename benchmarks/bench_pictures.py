@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,8 +57,8 @@ def main(words: Sequence[str] | None = None) -> int:
             fill(Path(folder), kind, count=wanted.pictures)
             for workers in wanted.workers:
                 contenders = {
-                    OURS: rate(lambda f=folder, k=kind: ours(f, k), workers=workers),
-                    PEER: rate(lambda f=folder, k=kind: peer(f, k), workers=workers),
+                    OURS: rate(partial(ours, folder, kind), workers=workers),
+                    PEER: rate(partial(peer, folder, kind), workers=workers),
                 }
                 if workers == 0:
                     contenders[LATER] = rate(later(folder, kind), workers=0)

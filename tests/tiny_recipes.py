@@ -33,7 +33,7 @@ NETWORK = (
 )
 PHOTOS = 3
 # Of classifiers: as small as the network of each allows.
-CLASSIFIER = ("hold_out=3", "measure_every=1", "batch=2")
+CLASSIFIER = ("hold_out=3", "measure_every=1", "patience=1", "batch=2")
 SLIM = {
     "resnet20-cifar10": ("side=8", "network={width: 2}"),
     "resnet56-cifar10": ("side=8", "network={width: 2}"),
@@ -98,7 +98,8 @@ def settings(name: str, folder: Path, *, start: Path | None = None) -> list[str]
             "name=three",
         ]
     styles = "{one: one.png, two: two.png}" if name == "multistyle" else "{one: one.png}"
-    return [*found, *NETWORK, f"paintings={folder / 'paintings'}", f"styles={styles}"]
+    alike = ["turns={}", "content_weights={}"]
+    return [*found, *NETWORK, f"paintings={folder / 'paintings'}", f"styles={styles}", *alike]
 
 
 def with_tiny_networks() -> None:

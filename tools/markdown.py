@@ -9,7 +9,6 @@ _FENCE = re.compile(r"^(?P<indent> *)```(?P<language>[\w-]*)\s*$")
 _NOT_RUN = re.compile(r"^\s*<!-- not run: (?P<reason>.+?) -->\s*$")
 _LINK = re.compile(r"\[(?:[^\]\[]|\[[^\]]*\])*\]\(\s*<?(?P<target>[^)\s>]+)>?[^)]*\)")
 _SOURCE = re.compile(r"<(?:img|a)\b[^>]*\b(?:src|href)=\"(?P<target>[^\"]+)\"")
-_SLOT = re.compile(r"<!-- slot: (?P<content>.+?) -->")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,11 +72,6 @@ def links(text: str) -> list[str]:
     prose = re.sub(r"`[^`\n]*`", "", prose)
     found = [*_LINK.finditer(prose), *_SOURCE.finditer(prose)]
     return [each["target"] for each in sorted(found, key=lambda each: each.start())]
-
-
-def slots(text: str) -> list[str]:
-    """Return the pictures that a page has a place for (`<!-- slot: ![...](...) -->`)."""
-    return [target for slot in _SLOT.finditer(text) for target in links(slot["content"])]
 
 
 def headings(text: str) -> set[str]:

@@ -17,16 +17,23 @@ from safetensors.torch import save
 
 from deepcanon.core import assets
 from deepcanon.core.atomic import write_whole
+from deepcanon.core.errors import BadInput
 from deepcanon.core.record import KEY, Record, read_record
 
 
 def with_record(path: Path, record: Record) -> bytes:
-    """The file's bytes with another record in the place of its own."""
+    """The file's bytes with another record in the place of its own.
+
+    Raises `BadInput` for a `.onnx` file that has none.
+    """
     if path.suffix == ".onnx":
         model = onnx.load(path)
-        for entry in model.metadata_props:
-            if entry.key == KEY:
-                entry.value = record.to_json()
+        place = next((entry for entry in model.metadata_props if entry.key == KEY), None)
+        if place is None:
+            raise BadInput(
+                f"{path} carries no deepcanon record", hint="ship what `deepcanon export` wrote"
+            )
+        place.value = record.to_json()
         return bytes(model.SerializeToString())
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

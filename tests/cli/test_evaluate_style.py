@@ -119,6 +119,30 @@ def test_the_report_is_kept_and_taken_up_again(
     assert "-o" in hint
 
 
+def test_an_unreadable_photograph_and_a_style_that_was_added(run: Run, lab: list[str]) -> None:
+    Path("photos/0.png").write_bytes(b"no picture")
+    recipe: dict[str, Any] = {
+        "painting": "udnie.png",
+        "painting_side": 32,
+        "content_tap": "relu2_1",
+        "style_taps": {"relu1_1": 1.0},
+        "content_weight": 1.0,
+        "style_weight": 2.0,
+        "tv_weight": 3.0,
+        "base": {"styles": {"great-wave": "wave.png"}},
+    }
+    text = tiny_style.record(recipe=recipe).to_json()
+    tiny_style.write(Path("tiny.onnx"), metadata={KEY: text})
+    ran = run(*QUICK, "--count", "1", "--iterations", "1")
+    assert ran.code == 0
+    said = ran.err.splitlines()
+    assert said[0].startswith("skipped: ") and "0.png" in said[0]
+    assert said[1].endswith("names no painting of them: starry-night")
+    assert said[2] == "measured by the objective of the style added last: udnie"
+    assert [line.split()[0] for line in ran.out.splitlines()[1:]] == ["great-wave", "udnie"]
+    assert run(*QUICK, "--count", "1", "--styles", "udnie", "-q").err == ""
+
+
 def test_quiet(run: Run, lab: list[str]) -> None:
     ran = run(*QUICK, "--count", "1", "--styles", "udnie", "-q", "-o", "scores.json")
     assert (ran.code, ran.out, ran.err) == (0, "", "")
@@ -144,6 +168,19 @@ def test_bad_input(run: Run, lab: list[str]) -> None:
     refused(run("evaluate", "tiny.onnx", "--photos", "x"), "missing option '--paintings'")
     refused(run(*QUICK, "--data", "pictures"), "--data is for classifiers")
     refused(run(*QUICK, "--engine", "magic"), "magic")
+
+
+def test_a_report_that_cannot_be_written_is_found_at_once(run: Run, lab: list[str]) -> None:
+    Path("taken").write_text("a file")
+    Path("folder.json").mkdir()
+    for place, complaint in {
+        "scores.md": "scores.md does not end in .json",
+        "scores": "scores does not end in .json",
+        "folder.json": "folder.json is a folder",
+        "taken/scores.json": "taken is not a folder",
+    }.items():
+        refused(run(*QUICK, "-o", place), complaint)
+    assert lab == []  # before the judge was even loaded
 
 
 def test_a_missing_painting_is_found_missing_at_once(

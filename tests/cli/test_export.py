@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
 import torch
 
+from deepcanon.classify import resnet_weights
+from deepcanon.core.catalog import create_model
 from deepcanon.core.record import Record, read_record
 from deepcanon.core.standin import photo
 from deepcanon.engine.session import open_session
@@ -117,6 +125,44 @@ def test_words_that_do_not_fit(
     assert not out.exists()
 
 
+def test_published_weights_say_where_they_are_from(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = create_model("resnet18", variant="torchvision")
+    name = "resnet18-f37072fd.pth"
+    (tmp_path / "models").mkdir()
+    torch.save(net.state_dict(), tmp_path / "models" / name)
+    digest = hashlib.sha256((tmp_path / "models" / name).read_bytes()).hexdigest()
+    ours = replace(resnet_weights.IMAGENET["resnet18"], sha256=digest[:8])
+    monkeypatch.setitem(resnet_weights.IMAGENET, "resnet18", ours)
+    monkeypatch.setenv("DEEPCANON_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("DEEPCANON_OFFLINE", raising=False)
+    out = tmp_path / "net.onnx"
+    words = ("export", "resnet18", "--variant", "torchvision", "--weights", "imagenet", "-o", out)
+    with mirror(tmp_path) as address:
+        monkeypatch.setenv("DEEPCANON_MIRROR", address)
+        assert run(*words, "-q").code == 0
+    record, url = read_record(out), f"https://download.pytorch.org/models/{name}"
+    assert record.recipe == {"start": url, "sha256": {"start": digest}}
+    assert (record.licence, record.notes) == (f"that of {url}", f"exported from {url}")
+    assert record.data == "ImageNet (ILSVRC 2012)"
+    assert record.labels == []
+
+
+@contextmanager
+def mirror(folder: Path) -> Iterator[str]:
+    """A web server that gives the files of `folder`."""
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
 def test_weights_of_something_else(
     run: Run, trained: tuple[Path, TransformNet], tmp_path: Path
 ) -> None:
@@ -125,7 +171,7 @@ def test_weights_of_something_else(
         run("export", "vgg11", "--weights", trained[0], "-o", out),
         f"{trained[0]} holds johnson multistyle, not vgg11",
     )
-    assert hint == f"hint: deepcanon export johnson --weights {trained[0]} -o {out}"
+    assert "ask for johnson multistyle" in hint
     words = ("export", "johnson", "--variant", "modern", "--weights", trained[0], "-o", out)
     refused(run(*words), "holds johnson multistyle, not johnson modern")
     refused(run("export", "johnson", "--weights", "no.pth", "-o", out), "no.pth does not exist")

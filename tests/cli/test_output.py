@@ -38,6 +38,12 @@ def test_tables_are_aligned(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == "x   1\nyy  22\n"
 
 
+def test_a_table_of_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table([], head=["name", "n"])
+    print_table([])
+    assert capsys.readouterr().out.split() == ["name", "n"]
+
+
 def test_errors_are_two_lines_whatever_is_in_them(capsys: pytest.CaptureFixture[str]) -> None:
     print_error(BadInput("a\nb is bad", hint="mend\nit"))
     print_error(MissingExtra(extra="train", need="Gatys"))
@@ -86,3 +92,16 @@ def test_a_download_has_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
         tell(5_000_000, None)
         tell(10_000_000, 20_000_000)
     assert "vgg19.pth" in stream.getvalue() and "10.0/20.0 MB" in stream.getvalue()
+
+
+@pytest.mark.parametrize("name", ["scan [final].jpg", "x[/old].jpg"])
+def test_bars_show_any_name_as_it_is(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", stream := Terminal())
+    with progress(name, total=2, quiet=False) as advance:
+        advance("")
+    assert name in stream.getvalue()
+    monkeypatch.setattr(sys, "stderr", stream := Terminal())
+    with download_bar(name) as tell:
+        tell(1, 2)
+    assert name in stream.getvalue()

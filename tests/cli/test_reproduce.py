@@ -81,6 +81,22 @@ def test_slim_against_vgg16(run: Run, asked: list[str]) -> None:
     assert (len(table["pairs"]), table["of_pairs"]) == (1, 6)
 
 
+@pytest.mark.row("T1")
+def test_a_photograph_that_was_skipped_is_named(run: Run, asked: list[str]) -> None:
+    photo(Path("in/1.png"))
+    photo(Path("paintings/1.png"), seed=2)
+    Path("in/0.png").write_bytes(b"no picture")
+    words = (
+        *("reproduce", "slim-features", "--photos", "in/*.png", "--paintings", "paintings"),
+        *("--iterations", "1", "--schedule", "1,1", "--count", "1", "--minutes", "0"),
+        *("--size", "32"),
+    )
+    ran = run(*words)
+    assert ran.code == 0
+    assert ran.err.startswith("skipped: ") and "0.png" in ran.err
+    assert run(*words, "-q").err == ""
+
+
 @pytest.mark.row("T4")
 def test_the_speed_table(run: Run, asked: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     original = style_speed.run
@@ -113,7 +129,9 @@ def test_what_it_does_not_take(run: Run, asked: list[str]) -> None:
     assert "--size" in hint
     assert "--photo" not in hint
     hint = refused(run("reproduce", "style-tradeoff", "--schedule", "1,2"), "takes no --schedule")
-    assert hint == ("hint: it takes --photo, --painting, --features, --iterations, --size, --seed")
+    assert hint == (
+        "hint: it takes --photo, --painting, --features, --iterations, --size, --seed, --threads"
+    )
     two = run("reproduce", "style-tradeoff", "--size", "32", "--size", "64")
     refused(two, "style-tradeoff has one size, not 2")
     assert files(Path()) == []
@@ -126,6 +144,17 @@ def test_bad_input(run: Run, asked: list[str]) -> None:
     refused(run(*slim, "1,2,3"), "schedule (1, 2, 3)")
     refused(run("reproduce", "style-speed", "--iterations", "0"), "0 is not in the range")
     refused(run("reproduce", "style-tradeoff", "--photo", "gone.png"), "gone.png does not exist")
+
+
+def test_a_place_that_cannot_be_written_is_found_at_once(
+    run: Run, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("taken").write_text("a file")
+    monkeypatch.setattr(tradeoff, "repaint", None)
+    for place in ("taken", "taken/below"):
+        ran = run("reproduce", "style-tradeoff", "--size", "32", "-o", place)
+        refused(ran, "taken is not a folder")
+    assert asked == []
 
 
 def test_progress_opens_when_its_length_is_known(monkeypatch: pytest.MonkeyPatch) -> None:

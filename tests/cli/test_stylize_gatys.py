@@ -84,6 +84,26 @@ def test_features_iterations_and_the_limit_on_size(
     assert told == [(1, (27, 512, 3)), (1, (16, 300, 3))]
 
 
+def test_a_large_photograph_keeps_its_size_and_its_alpha(run: Run, studio: list[str]) -> None:
+    made = photo(Path("large.png"), size=(600, 40))
+    alpha = np.random.default_rng(0).integers(256, size=(40, 600), dtype=np.uint8)
+    Image.fromarray(np.dstack([made, alpha])).save("large.png")
+    words = ("stylize", "large.png", "--style", "painting.jpg", "--iterations", "1")
+    ran = run(*words, "-o", "whole.png", "--keep-color")
+    assert ran.code == 0
+    assert ran.err == (
+        "large.png: repainted at 512 pixels and enlarged; --max-size N repaints at N\n"
+    )
+    whole = pixels(Path("whole.png"))
+    assert whole.shape == (40, 600, 4)
+    assert (whole[..., 3] == alpha).all()
+    limited = run(*words, "-o", "limited.png", "--max-size", "560")
+    assert (limited.code, limited.err) == (0, "")
+    assert pixels(Path("limited.png")).shape == (37, 560, 4)
+    assert run(*words, "-q", "-o", "quiet.png").err == ""
+    assert (pixels(Path("quiet.png"))[..., 3] == alpha).all()
+
+
 def test_strength_and_colours_apply_to_it_too(run: Run, studio: list[str]) -> None:
     original = pixels(Path("photo.png"))
     run(*BASE, "-o", "full.png")

@@ -61,7 +61,7 @@ def test_a_folder_of_classes_is_trained_on(run: Run, desk: Path) -> None:
         (("data=nowhere",), "nowhere does not exist", "standin"),
         (("start=gone.safetensors",), "gone.safetensors does not exist", "path"),
         (("start=imagenet",), "tells 10 classes apart, and pictures has 2", "head=new"),
-        (("model=resnet21",), "no model is named 'resnet21'", "deepcanon list"),
+        (("model=resnet21",), "no model is named 'resnet21'", "resnet20"),
         (("model=vgg16", "network={}"), "image_side is 8", "32"),
         (("augmentation=all",), "augmentation", "recipes show"),
         (("drop_at=[0.5, x]",), "drop_at", "recipes show"),

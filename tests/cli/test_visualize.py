@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from deepcanon.classify import filled
 from deepcanon.classify import subject as opened
 from deepcanon.classify.googlenet import Config as GoogLeNetConfig
 from deepcanon.classify.googlenet import GoogLeNet
@@ -153,19 +154,24 @@ def test_an_exported_file_shows_the_same(run: Run, desk: Path, weights: Path) ->
     assert np.array_equal(pixels(desk / "0.png"), pixels(desk / "1.png"))
 
 
-def test_an_exported_file_lacks_what_does_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_exported_file_lacks_what_does_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """GoogLeNet's auxiliary classifiers are not in its .onnx file."""
     settings = {"num_classes": 3, "hidden": 4}
     net = GoogLeNet(GoogLeNetConfig(**settings))  # type: ignore[arg-type]
     state = {key: value for key, value in net.state_dict().items() if not key.startswith("heads.")}
     record = replace(CLASSIFIER, model="googlenet", config=settings)
-    monkeypatch.setattr(opened, "read_record", lambda _: record)
-    monkeypatch.setattr(opened, "read_weights", lambda _: state)
-    found = open_subject("googlenet.onnx")
+    for module in (opened, filled):
+        monkeypatch.setattr(module, "read_record", lambda _: record)
+    monkeypatch.setattr(filled, "read_weights", lambda _: state)
+    file = tmp_path / "googlenet.onnx"
+    file.touch()
+    found = open_subject(str(file))
     assert torch.equal(found.net.top.fc.weight, net.top.fc.weight)  # type: ignore[union-attr]
     del state["top.fc.weight"]
     with pytest.raises(BadInput, match=r"lacks top\.fc\.weight"):
-        open_subject("googlenet.onnx")
+        open_subject(str(file))
 
 
 @pytest.mark.parametrize(
@@ -182,7 +188,11 @@ def test_an_exported_file_lacks_what_does_not_run(monkeypatch: pytest.MonkeyPatc
         (["resnet20", "gone.png"], "gone.png does not exist", "path"),
         (["gone.onnx", "a.png"], "gone.onnx does not exist", "check"),
         (["NET", "a.png", "--weights", "x.pth"], "is a file", "leave out --weights"),
-        (["resnet20", "a.png", "--weights", "NET"], "holds convnet paper, not resnet20", "NET"),
+        (
+            ["resnet20", "a.png", "--weights", "NET"],
+            "holds convnet paper, not resnet20",
+            "ask for convnet",
+        ),
         (["googlenet", "a.png", "--size", "20"], "20x20 pixels is too small", "31x31"),
         (["resnet20", "a.png", "--method", "dreams"], "dreams", "visualize --help"),
     ],

@@ -20,12 +20,14 @@ from torch.testing import assert_close
 from torch.utils._pytree import tree_leaves
 
 from deepcanon.core.catalog import create_model, get_card, list_models
+from deepcanon.core.errors import BadInput
 from deepcanon.core.record import Record
-from deepcanon.engine.export import export
+from deepcanon.engine.export import Interface, export, interface_of
 from deepcanon.nn.layer_table import example_inputs, layer_table
 from deepcanon.nn.weights import copy_into, read, write
 from tests.tiny_record import CLASSIFIER
 
+ANY_SIZE = {0: "batch", 2: "height", 3: "width"}
 FEW = {"num_classes": 5, "hidden": 24, "image_side": 64}
 SHALLOW = {"width": 8, "blocks": [1, 2, 1, 1], "depth": 14}  # of networks that have a `shortcut`
 SHALLOW_INCEPTION = {
@@ -228,6 +230,28 @@ def test_weights_survive_a_file(name: str, tmp_path: Path) -> None:
         assert all(map(torch.equal, outputs(other, x), expected))
 
 
+@pytest.mark.parametrize(
+    ("model", "variant", "other", "another"),
+    [
+        ("plain20", "paper", "resnet20", "paper"),
+        ("resnet50", "v1_5", "resnet50", "paper"),
+    ],
+)
+def test_a_twin_with_the_same_tensors_is_refused(
+    model: str, variant: str, other: str, another: str, tmp_path: Path
+) -> None:
+    narrow = {"width": 2} if model == "plain20" else {"width": 4}
+    net = create_model(model, variant=variant, **narrow)
+    record = dataclasses.replace(record_of(model, net), variant=variant)
+    path = write(net, tmp_path / "a.safetensors", record=record)
+    copy_into(create_model(other, variant=another, **narrow), read(path))  # they do fit
+    says = f"holds {model} {variant}, not {other} {another}"
+    with pytest.raises(BadInput, match=says) as refused:
+        create_model(other, variant=another, weights=path, **narrow)
+    assert f"ask for {model} {variant}" in refused.value.hint
+    create_model(model, variant=variant, weights=path, **narrow)
+
+
 @each_full_size
 def test_layer_table_of_the_full_model(name: str, variant: str) -> None:
     with torch.device("meta"):
@@ -239,23 +263,40 @@ def test_layer_table_of_the_full_model(name: str, variant: str) -> None:
     assert all(min(layer.output) > 0 for layer in table.layers)
 
 
+@pytest.mark.parametrize("name", [card.name for card in list_models(domain="classify")])
+def test_every_classifier_is_exported_for_any_batch_and_size(name: str) -> None:
+    with torch.device("meta"):
+        net = create_model(name)
+        interface = interface_of(net, input_size=get_card(name).input_size)
+    assert interface.dynamic == {"pictures": ANY_SIZE, "output": {0: "batch"}}
+
+
 @each_model
 def test_onnx_equals_torch_at_several_batches_and_sizes(name: str, tmp_path: Path) -> None:
+    """Exported as by `deepcanon export`; of a network of styles all that it is made of."""
     inner = build(name)
-    net = OnPictures(inner).eval()
     shapes = [(2, 32, 0), (1, 0, 0), (3, 8, 36)]
     feeds = [
         {"pictures": pictures(name, inner, batch=batch, higher=higher, wider=wider)}
         for batch, higher, wider in shapes
     ]
+    classifies = get_card(name).domain == "classify"
+    net = inner if classifies else OnPictures(inner).eval()
     with torch.no_grad():
-        expected = [net(**feed) for feed in feeds]
+        expected = [tree_leaves(net(feed["pictures"])) for feed in feeds]
+    if classifies:
+        channels, height, width = feeds[1]["pictures"].shape[1:]
+        interface = interface_of(inner, input_size=(channels, height, width))
+    else:
+        names = [f"output{n}" for n in range(len(expected[0]))]
+        dynamic = {"pictures": ANY_SIZE}
+        interface = Interface(example=feeds[0], check=feeds, outputs=names, dynamic=dynamic)
     path = export(
         net,
         tmp_path / f"{name}.onnx",
-        example=feeds[0],
-        outputs=[f"output{n}" for n in range(len(expected[0]))],
-        dynamic={"pictures": {0: "batch", 2: "height", 3: "width"}},
+        example=interface.example,
+        outputs=interface.outputs,
+        dynamic=interface.dynamic,
         record=record_of(name, net),
         check=feeds,
     )

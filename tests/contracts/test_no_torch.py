@@ -14,11 +14,17 @@ from tests import tiny_classifier
 PACKAGE = Path(deepcanon.__file__).parent
 FORBIDDEN = ("torch", "torchvision", "pytorch_lightning", "pydantic", "yaml", "onnx", "safetensors")
 
-# What classifying, judging and checking data stand on.
-CLASSIFY = (
-    *("crops", "results", "network_file", "pictures", "sources"),
-    *("report", "explain", "confusion", "evaluate"),
-)
+# What classifying, judging and checking data stand on, what `stylize sheet` does, and what lists
+# recipes and reproductions.
+ALSO = {
+    "classify": (
+        *("crops", "results", "network_file", "pictures", "sources"),
+        *("report", "explain", "confusion", "evaluate"),
+    ),
+    "style": ("color", "sheet"),
+    "training": ("__init__", "ranges", "recipe", "recipe_text"),
+    "reproduce": ("__init__",),
+}
 
 
 def _use_half() -> list[str]:
@@ -29,7 +35,7 @@ def _use_half() -> list[str]:
         *PACKAGE.glob("cli/*.py"),
         *PACKAGE.glob("*/predict.py"),
         *PACKAGE.glob("*/recipes.py"),
-        *(PACKAGE / "classify" / f"{name}.py" for name in CLASSIFY),
+        *(PACKAGE / folder / f"{name}.py" for folder, names in ALSO.items() for name in names),
     ]
     names = (".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts) for file in files)
     return sorted(name.removesuffix(".__init__") for name in names)
@@ -87,6 +93,20 @@ assert [each.labels[0] for each in classifier(list(red))] == ["circle"] * 3
 pictures = ArrayPictures(red, np.array([0, 0, 1]), of="test")
 source = Source(name="made", classes=classifier.classes, train=pictures, val=pictures)
 assert evaluate(classifier, source).confusion.tolist() == [[2, 0, 0], [1, 0, 0], [0, 0, 0]]
+"""
+    assert _imported_after(code).isdisjoint(FORBIDDEN)
+
+
+def test_the_shipped_networks_run_without_torch() -> None:
+    code = """
+import numpy as np
+import deepcanon
+
+picture = np.zeros((32, 40, 3), np.uint8)
+painted = deepcanon.Stylizer(engine="onnxruntime", threads=1)(picture)
+assert painted.pixels.shape == (32, 40, 3)
+shown = deepcanon.Classifier("resnet20-cifar10", engine="onnxruntime", threads=1)(picture)
+assert shown.labels
 """
     assert _imported_after(code).isdisjoint(FORBIDDEN)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.markdown import broken, links, slots
+from tools.markdown import broken, links
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -19,12 +19,6 @@ def test_links_lead_somewhere(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     found = [why for target in links(text) if (why := broken(target, page=page))]
     assert not found
-
-
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_a_picture_that_is_there_is_shown(page: Path) -> None:
-    for target in slots(page.read_text(encoding="utf-8")):
-        assert broken(target, page=page), f"{target} is there: take the comment away from its slot"
 
 
 def test_the_manual_links_only_to_itself() -> None:

@@ -59,6 +59,7 @@ from deepcanon.classify.official import Official, load_weights
 from deepcanon.core.catalog import ModelCard, Variant, register
 from deepcanon.core.errors import BadInput
 from deepcanon.nn import preprocessing
+from deepcanon.nn.any_size import AnySize
 from deepcanon.nn.convolution import Rounding, Window, side_after, smallest_side
 from deepcanon.nn.lrn import ALPHA, SIZE, LocalResponseNorm
 from deepcanon.nn.pooling import AdaptiveAverage
@@ -296,6 +297,10 @@ class AlexNet(nn.Module):
         x = self.average(x)
         scores: Tensor = self.classifier(x.flatten(1))
         return scores
+
+    def exportable(self) -> AnySize:
+        """The same network in the form that `deepcanon.engine.export` leaves sizes free in."""
+        return AnySize(self).train(self.training)
 
 
 # --- weights -------------------------------------------------------------------------------------

@@ -62,6 +62,7 @@ from deepcanon.classify.googlenet_modules import separable
 from deepcanon.classify.official import load_weights
 from deepcanon.core.catalog import ModelCard, Variant, register
 from deepcanon.core.errors import BadInput
+from deepcanon.nn.any_size import AnySize
 from deepcanon.nn.conv_norm import conv_norm
 from deepcanon.nn.preprocessing import Preprocessing
 from deepcanon.nn.taps import check_size
@@ -230,6 +231,10 @@ class BNInception(nn.Module):
         check_size(pictures, smallest=self.config.smallest)
         scores: Tensor = self.top(self.inception(self.stem(pictures)))
         return scores
+
+    def exportable(self) -> AnySize:
+        """The same network in the form that `deepcanon.engine.export` leaves sizes free in."""
+        return AnySize(self).train(self.training)
 
 
 def load(model: BNInception, source: str | Path) -> Preprocessing | None:

@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from deepcanon.core.picture import Pixels
+
 __all__ = ["draw_confusion"]
 
-Pixels = npt.NDArray[np.uint8]
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 _PAPER, _INK = (255, 255, 255), (40, 40, 40)

@@ -4,13 +4,27 @@ After A. Karpathy et al., "Convolutional Neural Networks", notes of Stanford's c
 https://cs231n.github.io/convolutional-networks/ (layer patterns). The form goes back to LeNet-5:
 Y. LeCun et al., "Gradient-Based Learning Applied to Document Recognition", Proc. IEEE 1998.
 
-*What was new*: nothing. It is the pattern itself, as a network with three numbers to turn::
+*What was new*: nothing. It is the pattern itself, as a network with three numbers to turn.
+
+The pattern::
 
     input -> [[conv -> ReLU] x N -> pool?] x M -> [FC -> ReLU] x K -> FC
 
 N = 3, M = 1, K = 2 is the chapter's example::
 
     input, conv, ReLU, conv, ReLU, conv, ReLU, pool, FC, ReLU, FC, ReLU, FC
+
+With the widths that are ours (every layer but the last and the pool is followed by a ReLU)::
+
+    layer    window         output      parameters
+    conv1_1  3x3            32x32x32           896
+    conv1_2  3x3            32x32x32         9,248
+    conv1_3  3x3            32x32x32         9,248
+    pool1    2x2, stride 2  16x16x32
+    fc1                     512          4,194,816
+    fc2                     512            262,656
+    fc3                     1000           513,000
+    in all                               4,989,864
 
 N = 1, M = 2, K = 2 has LeNet-5's order; N = 2, M = 3, K = 2 is what the notes call a good start for
 a larger network; M = 0, K = 1 is a plain network with one hidden layer, M = K = 0 softmax
@@ -35,6 +49,7 @@ from torch import Tensor, nn
 from deepcanon.classify.official import load_weights
 from deepcanon.core.catalog import ModelCard, Variant, register
 from deepcanon.core.errors import BadInput
+from deepcanon.nn.any_size import AnySize
 from deepcanon.nn.pooling import AdaptiveAverage, L2Pool
 from deepcanon.nn.preprocessing import Preprocessing
 from deepcanon.nn.taps import check_size
@@ -163,6 +178,10 @@ class ConvNet(nn.Module):
         x = self.average(self.features(x))
         scores: Tensor = self.classifier(x.flatten(1))
         return scores
+
+    def exportable(self) -> AnySize:
+        """The same network in the form that `deepcanon.engine.export` leaves sizes free in."""
+        return AnySize(self).train(self.training)
 
 
 def load(model: ConvNet, source: str | Path) -> Preprocessing | None:

@@ -24,11 +24,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from deepcanon.core.picture import Pixels
 from deepcanon.nn.preprocessing import Preprocessing
 
 __all__ = ["Crops", "cut", "one", "prepare", "ten", "whole"]
 
-Pixels = npt.NDArray[np.uint8]
 
 # A strip is cut to this many times its shorter side before it is resized. The crops lie in its
 # middle and lose nothing; without it a line of 16 x 6,000,000 pixels would fill the memory.

@@ -26,7 +26,7 @@ class Unreadable(BadInput):
         words = text.rstrip().rsplit(f"{type(self).__name__}: ", 1)[-1]
         super().__init__(
             words,
-            hint="mend it and go on with --resume; deepcanon check-data DIR lists all there are",
+            hint="mend it (deepcanon check-data DIR lists all there are)",
         )
 
 

@@ -21,6 +21,8 @@ TRAIN = ("train", "training")
 # The first of these that is there judges: with val and test both, test stays for the very end.
 VAL = ("val", "validation", "valid", "test", "testing")
 
+_NO_CLASS = "__MACOSX"  # what a Mac puts beside the content of an archive
+
 # The pictures of each class, in the order of the class names and then of the files' own names.
 Classes = Mapping[str, tuple[Path, ...]]
 
@@ -51,11 +53,13 @@ def lay_out(root: Path) -> Layout:
     """Find the classes and the pictures of each, also in folders below that of the class.
 
     Names are put in the natural order (2 before 10). Hidden folders and files are left out, and
-    files that do not end like a picture. Raises BadInput where no class has a picture, and for
-    what is no folder.
+    files that do not end like a picture. Among other folders, train/ with pictures right in it is
+    a class of that name. Raises BadInput where no class has a picture, and for what is no folder.
     """
     inside = _folders(root)
     named = {path.name.casefold(): path for path in inside}
+    if named.keys() - {*TRAIN, *VAL}:
+        named = {name: path for name, path in named.items() if _may_be_split(path)}
     train = next((named[name] for name in TRAIN if name in named), None)
     val = next((named[name] for name in VAL if name in named), None)
     if train is None and val is not None and len(inside) <= 2:
@@ -151,12 +155,27 @@ def _pictures(found: Classes, classes: tuple[str, ...]) -> FilePictures:
 
 def _folders(root: Path) -> list[Path]:
     try:
-        return [path for path in root.iterdir() if path.is_dir() and path.name[0] not in "._"]
+        return [path for path in root.iterdir() if path.is_dir() and _is_shown(path.name)]
     except FileNotFoundError as cause:
         raise BadInput(f"{root} does not exist", hint="check the path of the folder") from cause
     except OSError as cause:
         reason = cause.strerror or str(cause)
         raise BadInput(f"{root} cannot be read: {reason}", hint="name a readable folder") from cause
+
+
+def _is_shown(name: str) -> bool:
+    return not name.startswith(".") and name != _NO_CLASS
+
+
+def _may_be_split(folder: Path) -> bool:
+    """Whether it holds folders, as of classes, and no picture beside them."""
+    if not _folders(folder):
+        return False
+    return not any(_is_picture(path.name) for path in folder.iterdir() if path.is_file())
+
+
+def _is_picture(name: str) -> bool:
+    return not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
 
 
 def _classes(root: Path, folders: list[Path]) -> Classes:
@@ -174,18 +193,13 @@ def _classes(root: Path, folders: list[Path]) -> Classes:
 def _below(folder: Path) -> list[Path]:
     pictures = []
     for place, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        pictures += [
-            Path(place, name)
-            for name in files
-            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
-        ]
+        folders[:] = [name for name in folders if _is_shown(name)]
+        pictures += [Path(place, name) for name in files if _is_picture(name)]
     return pictures
 
 
 def _nothing(root: Path, looked: Path) -> BadInput:
-    loose = any(path.suffix.lower() in SUFFIXES for path in looked.iterdir() if path.is_file())
-    if loose:
+    if any(_is_picture(path.name) for path in looked.iterdir() if path.is_file()):
         return BadInput(
             f"{looked} holds pictures and no class folders",
             hint="give each class a folder, named as the class, with its pictures in it",

@@ -70,6 +70,8 @@ from deepcanon.classify.googlenet_weights import IMAGENET, torchvision_keys
 from deepcanon.classify.official import load_weights
 from deepcanon.core.catalog import ModelCard, Variant, register
 from deepcanon.core.errors import BadInput
+from deepcanon.nn.any_size import AnySize
+from deepcanon.nn.initial import truncated_normal
 from deepcanon.nn.lrn import LocalResponseNorm
 from deepcanon.nn.preprocessing import INCEPTION, Preprocessing
 from deepcanon.nn.taps import check_size
@@ -262,6 +264,10 @@ class GoogLeNet(nn.Module):
         scores: Tensor = self.top(self.inception(self.stem(pictures)))
         return scores
 
+    def exportable(self) -> AnySize:
+        """The same network in the form that `deepcanon.engine.export` leaves sizes free in."""
+        return AnySize(self).train(self.training)
+
     def all_logits(
         self, pictures: Float[Tensor, "b 3 h w"]
     ) -> tuple[Float[Tensor, "b classes"], ...]:
@@ -282,11 +288,11 @@ def initialise(net: nn.Module, *, how: Initialisation) -> None:
         if not isinstance(layer, nn.Conv2d | nn.Linear):
             continue
         if how is Initialisation.NARROW:
-            nn.init.trunc_normal_(layer.weight, std=0.01)  # cut at 2, which is nowhere
+            nn.init.normal_(layer.weight, std=0.01)  # torchvision cuts it at 2, which is nowhere
             continue
         fan_in = layer.weight[0].numel()
         std = sqrt(2 / fan_in) / 0.8796256610342398  # what is left after cutting at two of them
-        nn.init.trunc_normal_(layer.weight, std=std, a=-2 * std, b=2 * std)
+        truncated_normal(layer.weight, std=std)
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -27,6 +28,7 @@ FASHION: tuple[str, ...] = (
     "ankle boot",
 )
 # fmt: on
+_FASHION = re.compile(r"(?<![^\W_])fashion(mnist)?(?![^\W_])")  # FashionMNIST/raw: torchvision's
 _MOST_BYTES = 2_000_000_000
 _AGAIN = "copy or download the file again"
 
@@ -34,8 +36,9 @@ _AGAIN = "copy or download the file again"
 def open_idx(folder: Path) -> Source | None:
     """The set whose idx files lie in ``folder``; None where there are none.
 
-    Files do not name their classes: they are Fashion-MNIST's where the path says "fashion", the
-    lines of a labels.txt where there is one, else numbers. Raises BadInput, naming the file, where
+    Files do not name their classes: they are the lines of a labels.txt where there is one,
+    Fashion-MNIST's where "fashion" is a word in the name of the folder or of the one that it lies
+    in, else numbers. Raises BadInput, naming the file, where
     one is missing, cut short or damaged.
     """
     found = {each: _find(folder, *each) for each in _FILES}
@@ -119,6 +122,7 @@ def _names(folder: Path, *, at_least: int) -> tuple[str, ...]:
     if listed.is_file():
         text = listed.read_text(encoding="utf-8", errors="replace")
         return tuple(line.strip() for line in text.splitlines() if line.strip())
-    if "fashion" in str(folder.resolve()).casefold():
+    whole = folder.resolve()
+    if any(_FASHION.search(name.casefold()) for name in (whole.name, whole.parent.name)):
         return FASHION
     return tuple(map(str, range(max(at_least, 10))))

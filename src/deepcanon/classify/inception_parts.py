@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from math import erf, sqrt
 from typing import NamedTuple
 
 import torch
@@ -109,17 +108,6 @@ def check_settings(*, blocks: tuple[int, ...], papers: str, classes: int, dropou
 
 
 # --- starting weights ----------------------------------------------------------------------------
-
-
-def truncated_normal(weight: Tensor, *, std: float) -> None:
-    """Fill ``weight`` from normal(0, std) without what lies beyond two of ``std``, as TensorFlow.
-
-    Through the inverse of the distribution, in one pass: torch's own draws again and again what
-    falls outside, which takes seconds for these networks. What is left spreads by 0.88 ``std``.
-    """
-    inside = erf(2 / sqrt(2))
-    with torch.no_grad():
-        weight.uniform_(-inside, inside).erfinv_().mul_(std * sqrt(2)).clamp_(-2 * std, 2 * std)
 
 
 def reset_norms(net: nn.Module) -> None:

@@ -71,6 +71,7 @@ from deepcanon.classify.inception_v4_weights import RESNET_V2, resnet_v2_keys, w
 from deepcanon.classify.official import load_weights
 from deepcanon.core.catalog import ModelCard, Variant, register
 from deepcanon.core.errors import BadInput
+from deepcanon.nn.any_size import AnySize
 from deepcanon.nn.conv_norm import conv_norm
 from deepcanon.nn.preprocessing import INCEPTION, Preprocessing
 from deepcanon.nn.taps import check_size
@@ -300,6 +301,10 @@ class InceptionResNet(nn.Module):
         x = self.reduction_b(self.b(x))  # [b, 1792 to 2144, 8, 8]
         scores: Tensor = self.top(self.c(x))
         return scores
+
+    def exportable(self) -> AnySize:
+        """The same network in the form that `deepcanon.engine.export` leaves sizes free in."""
+        return AnySize(self).train(self.training)
 
 
 def initialise(net: nn.Module) -> None:

@@ -63,14 +63,15 @@ from deepcanon.classify.inception_parts import (
     same,
     shrink,
     top,
-    truncated_normal,
     valid,
 )
 from deepcanon.classify.inception_v3_weights import IMAGENET, torchvision_keys
 from deepcanon.classify.official import load_weights
 from deepcanon.core.catalog import ModelCard, Variant, register
 from deepcanon.core.errors import BadInput
+from deepcanon.nn.any_size import AnySize
 from deepcanon.nn.conv_norm import conv_norm
+from deepcanon.nn.initial import truncated_normal
 from deepcanon.nn.preprocessing import INCEPTION, Preprocessing
 from deepcanon.nn.taps import check_size
 from deepcanon.nn.unfilled import unfilled
@@ -294,6 +295,10 @@ class InceptionV3(nn.Module):
         """What training needs: the scores of `forward`, then the auxiliary classifier's."""
         x = self._up_to_17(pictures)
         return self._from_17(x), self.auxiliary(x)
+
+    def exportable(self) -> AnySize:
+        """The same network in the form that `deepcanon.engine.export` leaves sizes free in."""
+        return AnySize(self).train(self.training)
 
     def _up_to_17(self, pictures: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 768 h2 w2"]:
         check_size(pictures, smallest=self.config.smallest)

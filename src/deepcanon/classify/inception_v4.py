@@ -56,13 +56,14 @@ from deepcanon.classify.inception_parts import (
     shrink,
     smooth,
     top,
-    truncated_normal,
     valid,
 )
 from deepcanon.classify.inception_v4_weights import V4, v4_keys, without_background
 from deepcanon.classify.official import load_weights
 from deepcanon.core.catalog import ModelCard, Variant, register
 from deepcanon.core.errors import BadInput
+from deepcanon.nn.any_size import AnySize
+from deepcanon.nn.initial import truncated_normal
 from deepcanon.nn.preprocessing import INCEPTION, Preprocessing
 from deepcanon.nn.taps import check_size
 from deepcanon.nn.unfilled import unfilled
@@ -206,6 +207,10 @@ class InceptionV4(nn.Module):
         x = self.reduction_b(self.b(x))  # [b, 1536, 8, 8]
         scores: Tensor = self.top(self.c(x))
         return scores
+
+    def exportable(self) -> AnySize:
+        """The same network in the form that `deepcanon.engine.export` leaves sizes free in."""
+        return AnySize(self).train(self.training)
 
 
 def initialise(net: nn.Module) -> None:

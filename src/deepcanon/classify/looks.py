@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import numpy as np
 import numpy.typing as npt
 import torch
 from jaxtyping import Float
@@ -18,10 +17,10 @@ from deepcanon.classify.sheet import Section
 from deepcanon.classify.subject import Subject
 from deepcanon.core.errors import BadInput
 from deepcanon.core.images import MAX_PIXELS, Source
+from deepcanon.core.picture import Pixels
 from deepcanon.nn.layer_table import Field
 
-Pixels = npt.NDArray[np.uint8]
-Box = tuple[int, int, int, int]  # top, left, bottom, right; the ends not included
+Window = tuple[int, int, int, int]  # top, left, bottom, right; the ends not included
 Advance = Callable[[str], None]  # is told the name of each picture that is done with
 
 TILE = 96  # side in pixels of a picture on the page
@@ -152,7 +151,7 @@ def as_tensor(pixels: Pixels) -> Float[Tensor, "3 h w"]:
     return torch.from_numpy(pixels.copy()).permute(2, 0, 1).float() / 255
 
 
-def inside(seen: Field, row: int, column: int, pixels: Pixels) -> Box:
+def inside(seen: Field, row: int, column: int, pixels: Pixels) -> Window:
     """What a value sees of the picture itself: (top, left, bottom, right), at least a pixel."""
     height, width = pixels.shape[:2]
     top, left, bottom, right = seen.box(row, column)
@@ -160,7 +159,7 @@ def inside(seen: Field, row: int, column: int, pixels: Pixels) -> Box:
     return top, left, max(top + 1, min(height, bottom)), max(left + 1, min(width, right))
 
 
-def cut(pixels: npt.NDArray[Any], box: Box) -> npt.NDArray[Any]:
-    """The part of [h, w, c] in a box."""
-    top, left, bottom, right = box
+def cut(pixels: npt.NDArray[Any], window: Window) -> npt.NDArray[Any]:
+    """The part of [h, w, c] in a window."""
+    top, left, bottom, right = window
     return pixels[top:bottom, left:right]

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from deepcanon.core.assets import shipped
+from deepcanon.core.assets import find
 from deepcanon.core.catalog import get_card
 from deepcanon.core.errors import BadInput
 from deepcanon.core.onnx_file import OnnxFile, open_onnx
@@ -70,9 +70,7 @@ def usual_resize(side: int) -> int:
 
 def _open(model: str | Path) -> tuple[Path, Record]:
     """The file of a network and its record, which must be that of a classifier."""
-    path = Path(model)
-    if not path.suffix and not path.exists():
-        path = shipped(str(model))
+    path = find(model)
     if path.suffix.lower() == ".safetensors":
         beside = path.with_suffix(".onnx")
         raise BadInput(

@@ -5,9 +5,11 @@ A dialect is a `KeyMap` from a file's names to ours, in which ``None`` says drop
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from torch import nn
 
@@ -15,6 +17,8 @@ from deepcanon.core.assets import fetch
 from deepcanon.core.errors import BadInput
 from deepcanon.nn.preprocessing import Preprocessing
 from deepcanon.nn.weights import KeyMap, Weights, copy_into, read, rename
+
+_SIDE = 224  # pixels, of the pictures that every network with an image_side was trained on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +32,32 @@ class Official:
     def fetch(self) -> Path:
         """The file in the cache, downloaded if need be. Raises Unavailable when it cannot be."""
         return fetch(self.url, sha256=self.sha256, name=self.url.rsplit("/", 1)[1])
+
+
+class Published(NamedTuple):
+    """Where a network's weights are from: `Network.published` once `fetch_for` was called."""
+
+    url: str
+    sha256: str  # of the whole file
+
+
+def fetch_for(model: nn.Module, official: Official) -> Path:
+    """The file for ``model``, which keeps as ``published`` where it is from.
+
+    Raises BadInput for a network that is built for pictures of another side than the published one,
+    Unavailable when the file cannot be fetched.
+    """
+    side = getattr(getattr(model, "config", None), "image_side", _SIDE)
+    if side != _SIDE:
+        raise BadInput(
+            f"the published weights are for side {_SIDE}, and the network is built for side {side}",
+            hint=f"--set side={_SIDE}; or smaller pictures, with --set network.image_side={_SIDE}",
+        )
+    path = official.fetch()
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    model.published = Published(official.url, digest)  # type: ignore[assignment]
+    return path
 
 
 def load_weights(
@@ -53,7 +83,7 @@ def load_weights(
                 "there are no published ImageNet weights for this network",
                 hint="give the path of a weights file, or leave weights out and train",
             )
-        source, preprocessing = official.fetch(), official.preprocessing
+        source, preprocessing = fetch_for(model, official), official.preprocessing
     weights = read(source)
     if weights.record is not None:
         copy_into(model, weights)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from deepcanon.core import images
 from deepcanon.core.errors import BadInput
+from deepcanon.core.picture import Pixels
 
 __all__ = [
     "LEAST_SIDE",
@@ -29,7 +30,6 @@ __all__ = [
     "read_pixels",
 ]
 
-Pixels: TypeAlias = NDArray[np.uint8]  # [h, w, 3] RGB
 Labels: TypeAlias = NDArray[np.int64]  # [n]
 
 # Pixels; scikit-learn's digits have 8. The single pixels that web pages are full of show nothing.

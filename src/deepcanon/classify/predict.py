@@ -24,6 +24,7 @@ from deepcanon.classify.pictures import LEAST_SIDE, on_white
 from deepcanon.classify.results import Classified
 from deepcanon.core.errors import BadInput, DeepcanonError, Failed
 from deepcanon.core.images import Picture, Source, load
+from deepcanon.core.picture import Pixels
 from deepcanon.engine.session import Session, open_session
 from deepcanon.nn.preprocessing import Preprocessing
 
@@ -31,7 +32,6 @@ __all__ = ["DEFAULT", "Classified", "Classifier"]
 
 DEFAULT = "resnet20-cifar10"  # the manifest's name of the classifier that ships
 
-Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
 # A run holds about this many pixels, and this many crops at most: the activations of the widest

@@ -42,7 +42,7 @@ class ClassifierRecipe:
     learning_rate: float = 0.1
     momentum: float = 0.9  # of sgd and rmsprop
     weight_decay: float = 1e-4  # not of biases and norms
-    rise: int = 0  # steps until the full rate
+    rise: int = 0  # steps until the full rate; a tenth of all steps at most
     schedule: Literal["constant", "step", "decay", "plateau", "cosine"] = "step"
     drop: float = 0.1  # what step, decay and plateau multiply the rate by
     drop_at: tuple[float, ...] = (0.5, 0.75)  # of step: after which shares of all steps

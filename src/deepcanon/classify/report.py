@@ -15,7 +15,7 @@ from deepcanon.classify.explain import Finding
 from deepcanon.core.atomic import write_whole
 from deepcanon.core.errors import BadInput
 
-__all__ = ["ClassScore", "Mistake", "Report", "confusion_matrix", "per_class", "places", "top_k"]
+__all__ = ["ClassScore", "Mistake", "Report", "confusion_matrix", "per_class", "places"]
 
 Labels = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.floating[Any]]
@@ -58,15 +58,6 @@ def places(scores: Floats, labels: Labels) -> Labels:
     before = (scores == right) & (np.arange(count) < labels[:, None])
     found: Labels = ((scores > right) | before).sum(axis=1, dtype=np.int64)
     return found
-
-
-def top_k(scores: Floats, labels: Labels, *, k: int) -> float:
-    """The share of pictures whose right class is among the `k` best of scores [n, classes].
-
-    Not a number for no picture at all. Raises as `places`.
-    """
-    found = places(scores, labels)
-    return float((found < k).mean()) if found.size else float("nan")
 
 
 def confusion_matrix(labels: Labels, predicted: Labels, *, classes: int) -> Counts:

@@ -54,7 +54,6 @@ from torch import Tensor, nn
 
 from deepcanon.classify.official import Official, load_weights
 from deepcanon.classify.resnet_blocks import (
-    AnySize,
     Basic,
     Bottleneck,
     Initialisation,
@@ -68,6 +67,7 @@ from deepcanon.classify.resnet_weights import IMAGENET
 from deepcanon.core.catalog import ModelCard, Variant, register
 from deepcanon.core.errors import BadInput
 from deepcanon.nn import preprocessing
+from deepcanon.nn.any_size import AnySize
 from deepcanon.nn.preprocessing import Preprocessing
 from deepcanon.nn.taps import check_size
 from deepcanon.nn.unfilled import unfilled

@@ -144,16 +144,3 @@ def initialise(net: nn.Module, *, how: Initialisation) -> None:
             nn.init.zeros_(layer.bias)
         elif isinstance(layer, nn.Linear):
             layer.reset_parameters()
-
-
-class AnySize(nn.Module):
-    """A network that takes pictures of any size, said to be so for the export."""
-
-    def __init__(self, net: nn.Module) -> None:
-        super().__init__()
-        self.net = net
-
-    def forward(self, pictures: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b classes"]:
-        """As of the network."""
-        scores: Tensor = self.net(pictures)
-        return scores

@@ -40,7 +40,6 @@ from torch import Tensor, nn
 
 from deepcanon.classify.official import load_weights
 from deepcanon.classify.resnet_blocks import (
-    AnySize,
     Basic,
     Initialisation,
     Shortcut,
@@ -49,6 +48,7 @@ from deepcanon.classify.resnet_blocks import (
 )
 from deepcanon.core.catalog import ModelCard, Variant, register
 from deepcanon.core.errors import BadInput
+from deepcanon.nn.any_size import AnySize
 from deepcanon.nn.preprocessing import Preprocessing
 from deepcanon.nn.taps import check_size
 from deepcanon.nn.unfilled import unfilled

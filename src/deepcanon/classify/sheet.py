@@ -12,10 +12,10 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from deepcanon.core.images import resize
+from deepcanon.core.picture import Pixels
 
 __all__ = ["Section", "Tile", "as_colour", "as_grey", "draw", "fit", "mosaic"]
 
-Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.floating[Any]]
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from deepcanon.classify.filled import filled
 from deepcanon.classify.recipes import ClassifierRecipe
 from deepcanon.core.catalog import create_model, get_card
 from deepcanon.core.errors import BadInput
 from deepcanon.core.record import Record, read_record
-from deepcanon.engine.export import read_weights
-from deepcanon.nn.preprocessing import Preprocessing
-from deepcanon.nn.weights import Weights, copy_into
 
 
 def settings(recipe: ClassifierRecipe, *, classes: int) -> dict[str, Any]:
@@ -72,6 +69,12 @@ def build(recipe: ClassifierRecipe, *, classes: int) -> nn.Module:
             f"{recipe.model}",
             hint=f"--set model={record.model}, or weights of {recipe.model}",
         )
+    if record is not None and record.variant != recipe.variant:
+        raise BadInput(
+            f"{recipe.start} holds {record.model} {record.variant}, and the recipe trains "
+            f"{recipe.model} {recipe.variant}",
+            hint=f"--set variant={record.variant}, or weights of {recipe.variant}",
+        )
     had = _classes_of(recipe, record)
     if recipe.head == "same" and had not in (None, classes):
         raise BadInput(
@@ -79,8 +82,8 @@ def build(recipe: ClassifierRecipe, *, classes: int) -> nn.Module:
             hint="--set head=new draws the last layer anew and keeps the others",
         )
     if recipe.head == "same":
-        return _filled(recipe, given)
-    old = _filled(recipe, {**given, "num_classes": had or classes})
+        return _start(recipe, given)
+    old = _start(recipe, {**given, "num_classes": had or classes})
     other = create_model(
         recipe.model, variant=recipe.variant, **{**given, "num_classes": classes + 1}
     )
@@ -122,17 +125,12 @@ def _classes_of(recipe: ClassifierRecipe, record: Record | None) -> int | None:
     return usual if recipe.start == "imagenet" or recipe.head == "new" else None
 
 
-def _filled(recipe: ClassifierRecipe, given: dict[str, Any]) -> nn.Module:
+def _start(recipe: ClassifierRecipe, given: dict[str, Any]) -> nn.Module:
     """The network with the weights of ``recipe.start``."""
-    start = recipe.start
-    if Path(start).suffix.lower() != ".onnx":
-        return create_model(recipe.model, variant=recipe.variant, weights=start, **given)
-    net = create_model(recipe.model, variant=recipe.variant, **given)
-    weights = read_weights(start)
-    # An exported network has no auxiliary classifiers: those keep their first draw.
-    state = net.state_dict() if hasattr(net, "all_logits") else {}
-    auxiliary = {key: value for key, value in state.items() if key not in weights}
-    copy_into(net, Weights(tensors={**auxiliary, **weights}, source=start))
-    with suppress(KeyError, TypeError, ValueError):
-        net.preprocessing = Preprocessing.from_dict(read_record(start).preprocessing)  # type: ignore[assignment]
-    return net
+    return filled(
+        recipe.model,
+        variant=recipe.variant,
+        weights=recipe.start,
+        settings=given,
+        side=recipe.side,
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,20 +11,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from deepcanon.core.assets import manifest, shipped
-from deepcanon.core.catalog import create_model, get_card
+from deepcanon.classify.filled import filled
+from deepcanon.core.assets import find, manifest
+from deepcanon.core.catalog import check_weights, create_model, get_card
 from deepcanon.core.errors import BadInput
+from deepcanon.core.near import did_you_mean
 from deepcanon.core.record import Record, read_record
-from deepcanon.engine.export import read_weights
 from deepcanon.nn import preprocessing
 from deepcanon.nn.layer_table import Field, receptive_fields
 from deepcanon.nn.preprocessing import Preprocessing
 from deepcanon.nn.taps import tap_names
-from deepcanon.nn.weights import Weights, copy_into, read
+from deepcanon.nn.weights import read
 
 __all__ = ["Subject", "open_subject"]
-
-_NEAR = 4  # layers that are suggested for a misspelt one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,10 +62,10 @@ class Subject:
         if found in self.fields and found:
             return found
         known = [each for each in (*taps, *self.fields) if each]
-        near = difflib.get_close_matches(name, known, n=_NEAR, cutoff=0.4) or known[:_NEAR]
+        listed = f"`deepcanon describe {self.model}` lists them"
         raise BadInput(
             f"{self.model} {self.variant} has no layer '{name}'",
-            hint=f"did you mean {', '.join(near)}? `deepcanon describe {self.model}` lists them",
+            hint=f"{did_you_mean(name, known, otherwise='')} {listed}".strip(),
         )
 
     def title(self, layer: str) -> str:
@@ -102,27 +100,31 @@ def open_subject(
             )
         weights = path
     record = _record_of(weights)
-    if record is not None:
-        wanted = record.model if path is not None else model
-        if record.model != wanted or variant not in (None, record.variant):
-            raise BadInput(
-                f"{weights} holds {record.model} {record.variant}, not {wanted} {variant or ''}",
-                hint=f"deepcanon visualize {weights}",
-            )
-        model, variant = record.model, record.variant
+    if record is not None and path is not None:
+        model = record.model
     card = get_card(model)
+    if variant is None:
+        variant = card.default if record is None or record.model != model else record.variant
+    if weights is not None:
+        check_weights(weights, model=model, variant=variant)
     if card.domain != "classify":
         raise BadInput(
             f"{model} is a network of {card.domain}, and only classifiers are looked into",
             hint="deepcanon list --domain classify shows them",
         )
-    net = _filled(model, variant or card.default, weights=weights, record=record)
     known = {} if record is None else record.preprocessing
     shown = side or known.get("side") or card.input_size[1]
+    if weights is None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)  # the same picture each time
+            net = create_model(model, variant=variant)
+    else:
+        settings = {} if record is None else record.config
+        net = filled(model, variant=variant, weights=weights, settings=settings, side=shown)
     return Subject(
         net=net.eval(),
         model=model,
-        variant=variant or card.default,
+        variant=variant,
         preprocessing=_preprocessing(net, known),
         side=shown,
         resize=shown if side is not None else known.get("resize") or shown,
@@ -136,10 +138,9 @@ def open_subject(
 
 def _file(model: str) -> Path | None:
     """The file that ``model`` names, itself or as what ships; None for a name of the catalogue."""
-    if Path(model).suffix.lower() in (".onnx", ".safetensors"):
-        return Path(model)
-    if any(entry["name"] == model and entry["kind"] == "network" for entry in manifest()):
-        return shipped(model)
+    ships = {entry["name"] for entry in manifest() if entry["kind"] == "network"}
+    if model in ships or Path(model).suffix.lower() in (".onnx", ".safetensors"):
+        return find(model)
     return None
 
 
@@ -149,29 +150,6 @@ def _record_of(weights: str | Path | None) -> Record | None:
     if weights is None or suffix not in (".onnx", ".safetensors"):
         return None
     return read_record(weights) if suffix == ".onnx" else read(weights).record
-
-
-def _filled(
-    model: str, variant: str, *, weights: str | Path | None, record: Record | None
-) -> nn.Module:
-    settings: dict[str, Any] = {} if record is None else record.config
-    if weights is None:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)  # the same picture each time
-            return create_model(model, variant=variant, **settings)
-    if Path(weights).suffix.lower() != ".onnx":
-        return create_model(model, variant=variant, weights=weights, **settings)
-    net = create_model(model, variant=variant, **settings)
-    found = read_weights(weights)
-    # What does not run when a picture is classified, as auxiliary classifiers, is not exported.
-    runs = receptive_fields(net, input_size=get_card(model).input_size)
-    own = {
-        key: value
-        for key, value in net.state_dict().items()
-        if key not in found and key.rpartition(".")[0] not in runs
-    }
-    copy_into(net, Weights(tensors={**own, **found}, source=str(weights)))
-    return net
 
 
 def _preprocessing(net: nn.Module, known: Mapping[str, Any]) -> Preprocessing:

@@ -38,13 +38,20 @@ Target = Int[Tensor, " b"] | Float[Tensor, "b classes"]  # a class each, or a sh
 MEASURE_BATCH = 100  # pictures
 
 
+class Loss(NamedTuple):
+    """What a batch costs."""
+
+    whole: Float[Tensor, ""]  # what is made smaller
+    main: Float[Tensor, ""]  # the part of it that is the main classifier's
+
+
 def classification_loss(
     all_logits: Sequence[Float[Tensor, "b classes"]],
     target: Target,
     *,
     auxiliary_weight: float,
     label_smoothing: float,
-) -> Float[Tensor, ""]:
+) -> Loss:
     """Mean cross-entropy of the first logits, and of each of the others ``auxiliary_weight`` times.
 
     The logits are those before softmax, the main classifier's first.
@@ -53,7 +60,7 @@ def classification_loss(
         functional.cross_entropy(logits.float(), target, label_smoothing=label_smoothing)
         for logits in all_logits
     )
-    return sum((auxiliary_weight * each for each in auxiliary), start=main)
+    return Loss(sum((auxiliary_weight * each for each in auxiliary), start=main), main)
 
 
 def chance_loss(labels: NDArray[np.int64], *, classes: int, label_smoothing: float) -> float:
@@ -160,16 +167,13 @@ class ClassificationTask(pl.LightningModule):
         pictures = pictures.contiguous(memory_format=torch.channels_last)
         everything = getattr(self.net, "all_logits", None)
         all_logits = (self.net(pictures),) if everything is None else everything(pictures)
-        loss, main = (
-            classification_loss(
-                some,
-                target,
-                auxiliary_weight=self.auxiliary_weight,
-                label_smoothing=self.recipe.label_smoothing,
-            )
-            for some in (all_logits, all_logits[:1])
+        loss = classification_loss(
+            all_logits,
+            target,
+            auxiliary_weight=self.auxiliary_weight,
+            label_smoothing=self.recipe.label_smoothing,
         )
-        return Judged(loss, main, all_logits[0])
+        return Judged(loss.whole, loss.main, all_logits[0])
 
     def training_step(
         self, batch: tuple[Float[Tensor, "b 3 h w"], Int[Tensor, " b"]], step: int

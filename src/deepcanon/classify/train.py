@@ -16,8 +16,9 @@ from torch import nn
 
 from deepcanon.classify.augment import Augmentation
 from deepcanon.classify.data import Samples
+from deepcanon.classify.folders import without_damaged
 from deepcanon.classify.network_file import usual_resize
-from deepcanon.classify.pictures import Kept, Picked, Pictures, Source, check_labels
+from deepcanon.classify.pictures import FilePictures, Kept, Picked, Pictures, Source, check_labels
 from deepcanon.classify.recipes import ClassifierRecipe
 from deepcanon.classify.sources import held_back, open_source
 from deepcanon.classify.start import build, settings
@@ -36,6 +37,7 @@ from deepcanon.training.ranks import place
 LICENCE = "not stated; the rights in the pictures remain with their owners"
 _LOOKED_AT = 1000  # pictures whose mean and deviation stand for all
 _KEPT_OUT_ROOM = 500_000_000  # bytes of decoded pictures that are measured on
+_READ_FIRST = 2_000_000_000  # bytes of picture files that take a minute or two to decode
 
 
 class Prepared(NamedTuple):
@@ -101,10 +103,8 @@ def train(recipe: ClassifierRecipe, *, folder: Path, resume: bool, quiet: bool) 
 
 def prepare(recipe: ClassifierRecipe, *, quiet: bool) -> Prepared:
     """Open the data and build the network. Raises BadInput as `train` does."""
-    source = _with_held_out(open_source(recipe.data), one_in=recipe.hold_out, seed=recipe.seed)
-    if not quiet:
-        for file, why in source.skipped:
-            print(f"skipped: {file}: {why}", file=sys.stderr)
+    opened = _undamaged(open_source(recipe.data), quiet=quiet)
+    source = _with_held_out(opened, one_in=recipe.hold_out, seed=recipe.seed)
     if not len(source.train):
         raise BadInput(f"{recipe.data} has no picture to train on", hint="add some to train/")
     classes = len(source.classes)
@@ -115,6 +115,7 @@ def prepare(recipe: ClassifierRecipe, *, quiet: bool) -> Prepared:
         )
     for pictures in (source.train, source.val):
         check_labels(pictures.labels, classes=classes, where=recipe.data)
+    _check_plateau(recipe, kept_out=len(source.val))
     pl.seed_everything(recipe.seed, verbose=False)
     net = build(recipe, classes=classes)
     how = _preprocessing(recipe, net, source.train)
@@ -150,6 +151,53 @@ def ship(net: nn.Module, stem: Path, *, record: Record, side: int) -> Path:
         record=record,
         check=interface.check,
     )
+
+
+def _undamaged(source: Source, *, quiet: bool) -> Source:
+    """The source without those files of a folder that cannot be decoded; they are named.
+
+    Raises BadInput when a class has none left. A folder that is too large is left as it is.
+    """
+    sides = (source.train, source.val)
+    paths = [path for each in sides if isinstance(each, FilePictures) for path in each.paths]
+    if not paths or not all(isinstance(each, FilePictures) for each in sides):
+        return source
+    if sum(path.stat().st_size for path in paths if path.exists()) > _READ_FIRST:
+        if not quiet:
+            _say(
+                f"note: not looking through {len(paths)} pictures for damaged ones beforehand; "
+                "deepcanon check-data DIR does"
+            )
+        return source
+    source = without_damaged(source)
+    if source.skipped and not quiet:
+        for file, why in source.skipped:
+            _say(f"skipped: {file}: {why}")
+        skipped = len(source.skipped)
+        _say(f"{skipped} skipped, {len(paths) - skipped} left")
+    return source
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _check_plateau(recipe: ClassifierRecipe, *, kept_out: int) -> None:
+    """Raise BadInput for a rate that would wait for measurements which never come."""
+    if recipe.schedule != "plateau":
+        return
+    if not kept_out:
+        raise BadInput(
+            "schedule=plateau waits for the error on pictures kept out, and none are",
+            hint="--set hold_out=10, or --set schedule=cosine",
+        )
+    waits = recipe.patience * recipe.measure_every
+    if waits > recipe.steps:
+        raise BadInput(
+            f"schedule=plateau waits for {recipe.patience} measurements, {recipe.measure_every} "
+            f"steps apart, and there are {recipe.steps} steps",
+            hint="--set measure_every=... or patience=... to less, or --set schedule=cosine",
+        )
 
 
 def _with_held_out(source: Source, *, one_in: int, seed: int) -> Source:
@@ -204,7 +252,7 @@ def measured(pictures: Pictures) -> Preprocessing:
 def _listing(pictures: Pictures) -> str:
     """A digest of names and labels: a picture that was damaged may be mended, and the run resumed.
 
-    Folders count by their last name only, as a data set may be moved.
+    Of a file counts its own name, not the folder that it lies in, as a data set may be moved.
     """
     lines = (
         f"{Path(pictures.name(place)).name} {label}\n"

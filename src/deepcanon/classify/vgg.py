@@ -43,6 +43,7 @@ from torch.nn import functional
 from deepcanon.classify.vgg_weights import fill
 from deepcanon.core.catalog import ModelCard, Variant, register
 from deepcanon.core.errors import BadInput
+from deepcanon.nn.any_size import AnySize
 from deepcanon.nn.lrn import LocalResponseNorm
 from deepcanon.nn.pooling import adaptive_average
 from deepcanon.nn.preprocessing import Preprocessing
@@ -200,6 +201,8 @@ class VGG(nn.Module):
 
         Raises BadInput for pictures under 32x32 pixels.
         """
+        if torch.compiler.is_compiling():  # sizes are symbols while a network is exported
+            return self._of_any_size(pictures)
         check_size(pictures, smallest=self.config.smallest)
         x = self.features(pictures)  # [b, 512, h/32, w/32]
         side = self.map_side
@@ -214,6 +217,15 @@ class VGG(nn.Module):
             scores = _slide(self.classifier, x).mean(dim=(2, 3))  # §3.2
         return scores
 
+    def _of_any_size(self, pictures: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b classes"]:
+        """What `forward` computes, without a branch on the picture's size."""
+        x = self.features(pictures)
+        rows = columns = self.map_side
+        if self.config.head is Head.DENSE:
+            rows, columns = torch.sym_max(x.shape[2], rows), torch.sym_max(x.shape[3], columns)
+        x = adaptive_average(x, rows=rows, columns=columns)
+        return _slide(self.classifier, x).mean(dim=(2, 3))
+
     def taps(
         self,
         x: Float[Tensor, "b 3 h w"],
@@ -225,7 +237,7 @@ class VGG(nn.Module):
         return taps(self.features, x, names, pooling=pooling)
 
     def exportable(self) -> AnySize:
-        """The same network in the form that `deepcanon.engine.export` can leave sizes free in."""
+        """The same network in the form that `deepcanon.engine.export` leaves sizes free in."""
         return AnySize(self).train(self.training)
 
 
@@ -263,58 +275,6 @@ class Dense(nn.Module):
 def dense(net: VGG) -> Dense:
     """``net`` made fully convolutional; both have the same weights and share them."""
     return Dense(net).train(net.training)
-
-
-class AnySize(nn.Module):
-    """What VGG computes, without a branch on the picture's size: the form that is exported."""
-
-    def __init__(self, net: VGG) -> None:
-        super().__init__()
-        self.net = net
-
-    def forward(self, pictures: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b classes"]:
-        """As of VGG."""
-        x = self.net.features(pictures)
-        rows = columns = self.net.map_side
-        if self.net.config.head is Head.DENSE:
-            rows, columns = torch.sym_max(x.shape[2], rows), torch.sym_max(x.shape[3], columns)
-        x = adaptive_average(x, rows=rows, columns=columns)
-        return _slide(self.net.classifier, x).mean(dim=(2, 3))
-
-
-# Where A's first four convolutions stand. Counted from the input, no other column could take
-# them (A's second has 64 -> 128 channels, the others' 64 -> 64); by name, all can.
-_FIRST_FOUR = ("conv1_1", "conv2_1", "conv3_1", "conv3_2")
-
-
-def initialise_from(net: VGG, trained_a: VGG) -> None:
-    """Staged initialisation (§3.1): A's first four convolutions and three FC layers into ``net``.
-
-    The other layers of ``net`` stay as they are, that is random; no layer is frozen and none has
-    its learning rate lowered. Raises BadInput when a layer of ``net`` has another shape.
-    """
-    sources = _named(trained_a)
-    targets = _named(net)
-    for name in (*_FIRST_FOUR, "fc6", "fc7", "fc8"):
-        source, target = sources[name], targets[name]
-        if source.weight.shape != target.weight.shape:
-            raise BadInput(
-                f"{name} has the shape {list(source.weight.shape)} in A "
-                f"and {list(target.weight.shape)} in the network to initialise",
-                hint="build both with the same image_side, hidden and num_classes",
-            )
-    with torch.no_grad():
-        for name in (*_FIRST_FOUR, "fc6", "fc7", "fc8"):
-            targets[name].load_state_dict(sources[name].state_dict())
-
-
-def _named(net: VGG) -> dict[str, nn.Conv2d | nn.Linear]:
-    """Every layer that has weights, under the paper's and Caffe's names."""
-    layers = dict(zip(tap_names(net.features), net.features, strict=True))
-    layers |= zip(("fc6", "fc7", "fc8"), (net.classifier[i] for i in (0, 3, 6)), strict=True)
-    return {
-        name: layer for name, layer in layers.items() if isinstance(layer, nn.Conv2d | nn.Linear)
-    }
 
 
 def load(model: VGG | nn.Sequential, source: str | Path) -> Preprocessing | None:

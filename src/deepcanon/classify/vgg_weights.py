@@ -10,7 +10,7 @@ from pathlib import Path
 
 from torch import nn
 
-from deepcanon.classify.official import Official
+from deepcanon.classify.official import Official, fetch_for
 from deepcanon.core.errors import BadInput
 from deepcanon.nn.lrn import LocalResponseNorm
 from deepcanon.nn.preprocessing import CAFFE, TORCHVISION, Preprocessing
@@ -46,7 +46,9 @@ _KERAS_DROPPED = ("fc1", "fc2", "predictions", *(f"dsn{n}" for n in range(1, 6))
 def fill(model: nn.Module, *, features: nn.Sequential, source: str | Path) -> Preprocessing | None:
     """Fill ``model``, a VGG or its ``features`` alone; see `deepcanon.classify.vgg.load`."""
     whole = model is not features
-    weights = read(_published(features) if str(source) == "imagenet" else source)
+    if str(source) == "imagenet":
+        source = fetch_for(model, _published(features))
+    weights = read(source)
     if weights.order:
         if whole:
             raise BadInput(
@@ -105,8 +107,8 @@ def _convolutions(features: nn.Sequential) -> list[nn.Conv2d]:
     return [layer for layer in features if isinstance(layer, nn.Conv2d)]
 
 
-def _published(features: nn.Sequential) -> Path:
-    """The file in the cache, fetched if need be, that belongs to this column of Table 1."""
+def _published(features: nn.Sequential) -> Official:
+    """What belongs to this column of Table 1."""
     convolutions = _convolutions(features)
     plain = all(layer.kernel_size == (3, 3) for layer in convolutions)
     lrn = any(isinstance(layer, LocalResponseNorm) for layer in features)
@@ -116,4 +118,4 @@ def _published(features: nn.Sequential) -> Path:
             "there are no ImageNet weights for this network",
             hint=f"there are some for {', '.join(IMAGENET)}",
         )
-    return IMAGENET[name].fetch()
+    return IMAGENET[name]

@@ -28,7 +28,6 @@ from deepcanon.classify.looks import (
     Choice,
     Looks,
     Named,
-    Pixels,
     as_tensor,
     check_channels,
     check_room,
@@ -44,6 +43,7 @@ from deepcanon.classify.projection import Rule, project, run_to, strongest
 from deepcanon.classify.sheet import Section, Tile, as_colour, as_grey, fit, mosaic
 from deepcanon.classify.subject import Subject
 from deepcanon.core.errors import BadInput
+from deepcanon.core.picture import Pixels
 
 FILTERS, MAPS, CHANNELS = 256, 64, 16  # how many are shown unless told otherwise
 

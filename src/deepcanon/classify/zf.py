@@ -52,6 +52,7 @@ from torch import Tensor, nn
 from deepcanon.classify.official import load_weights
 from deepcanon.core.catalog import ModelCard, Variant, register
 from deepcanon.core.errors import BadInput
+from deepcanon.nn.any_size import AnySize
 from deepcanon.nn.convolution import Window, side_after, smallest_side
 from deepcanon.nn.lrn import LocalResponseNorm
 from deepcanon.nn.pooling import AdaptiveAverage
@@ -185,6 +186,10 @@ class ZFNet(nn.Module):
         x = self.average(x)
         scores: Tensor = self.classifier(x.flatten(1))
         return scores
+
+    def exportable(self) -> AnySize:
+        """The same network in the form that `deepcanon.engine.export` leaves sizes free in."""
+        return AnySize(self).train(self.training)
 
 
 @torch.no_grad()

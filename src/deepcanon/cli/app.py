@@ -129,12 +129,11 @@ def _take(words: list[str], switch: str) -> tuple[list[str], bool]:
 
 
 def _unknown(word: str) -> BadInput:
-    from difflib import get_close_matches
+    from deepcanon.core.near import did_you_mean
 
     if word.startswith("-"):
         return BadInput(
             f"{word} stands before a command", hint="deepcanon --help lists the commands"
         )
-    near = get_close_matches(word, COMMANDS, n=3)
-    hint = f"did you mean: {', '.join(near)}" if near else "deepcanon --help lists the commands"
+    hint = did_you_mean(word, COMMANDS, otherwise="deepcanon --help lists the commands")
     return BadInput(f"there is no command '{word}'", hint=hint)

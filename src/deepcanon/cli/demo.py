@@ -14,7 +14,7 @@ from deepcanon.core.errors import BadInput
 
 if TYPE_CHECKING:
     from deepcanon.core.images import Picture
-    from deepcanon.style.predict import Pixels
+    from deepcanon.core.picture import Pixels
 
 __all__ = ["demo"]
 

@@ -163,10 +163,10 @@ def evaluate(
 
 def _open(model: str) -> tuple[Path, str]:
     """The file of a network, and the domain that its record says."""
-    from deepcanon.core.assets import shipped
+    from deepcanon.core.assets import find
     from deepcanon.core.record import read_record
 
-    path = Path(model) if Path(model).suffix else shipped(model)
+    path = find(model)
     return path, read_record(path).domain
 
 

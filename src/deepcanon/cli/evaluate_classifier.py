@@ -82,12 +82,10 @@ def evaluate_classifier(
 
 def _check_outputs(output: str | None, confusion: str | None) -> None:
     """Refuse now what could not be written after minutes of work."""
-    from deepcanon.cli.files import check_output, check_place
+    from deepcanon.cli.files import check_output, check_report
 
     if output is not None:
-        if Path(output).suffix.lower() != ".json":
-            raise BadInput(f"{output} does not end in .json", hint="the scores are written as JSON")
-        check_place(Path(output), example="scores.json")
+        check_report(output)
     if confusion is not None:
         check_output(Path(confusion))
 

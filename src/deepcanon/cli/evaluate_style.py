@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["StyleWishes", "evaluate_style"]
 
-_HEAD = ("style", "one pass", "content", "style term", "variation", "photograph", "iterations")
+_HEAD = ("style", "one pass", "content", "style loss", "tv", "photograph", "iterations")
 _COUNT = 20
 
 
@@ -47,12 +47,16 @@ def evaluate_style(
     """Measure the styles of a network one after the other; the exit code.
 
     Raises `MissingExtra` without torch, `BadInput` where photographs or paintings are not named or
-    not there.
+    not there, and where the scores could not be written.
     """
     photos = _given(wishes.photos, "--photos")
     paintings = _given(wishes.paintings, "--paintings")
     if find_spec("torch") is None:
         raise MissingExtra(extra="train", need="evaluating a style network")
+    if output is not None:
+        from deepcanon.cli.files import check_report
+
+        check_report(output)
     import torch
 
     from deepcanon.style.evaluate import Comparison, Precision, photographs
@@ -62,9 +66,15 @@ def evaluate_style(
     if threads is not None:
         torch.set_num_threads(threads)
     features = wishes.features or "vgg16"
+    silent = quiet or as_json
     comparison = Comparison(
         model,
-        photos=photographs(photos, count=count or _COUNT, side=wishes.side or 256),
+        photos=photographs(
+            photos,
+            count=count or _COUNT,
+            side=wishes.side or 256,
+            on_skip=None if silent else lambda complaint: note(f"skipped: {complaint}"),
+        ),
         paintings=paintings,
         features=load_features(features),
         iterations=wishes.iterations or 60,
@@ -78,11 +88,13 @@ def evaluate_style(
         path=None if output is None else Path(output),
     )
     without = [name for name in comparison.record.labels if name not in comparison.styles]
-    if without and wishes.styles is None and not (quiet or as_json):
+    if without and wishes.styles is None and not silent:
         note(f"not measured, the record names no painting of them: {', '.join(without)}")
+    if "base" in comparison.record.recipe and not silent:
+        note(f"measured by the objective of the style added last: {comparison.record.labels[-1]}")
     for style in wanted:
         if style not in report.scores:
-            _measure(comparison, report, style, quiet=quiet or as_json)
+            _measure(comparison, report, style, quiet=silent)
     if as_json:
         print_json({"command": "evaluate", **report.to_dict()})
     elif not quiet:
@@ -127,6 +139,6 @@ def _print(report: Report, wanted: list[str]) -> None:
     rows = []
     for style in wanted:
         score = report.scores[style]
-        figures = (score.total, score.content, score.texture, score.variation, score.curve[0])
+        figures = (score.total, score.content, score.style_loss, score.tv, score.curve[0])
         rows.append([style, *(f"{figure:8.4f}" for figure in figures), score.worth])
     print_table(rows, head=_HEAD)

@@ -52,7 +52,7 @@ def export(
     The batch may be of any length, and pictures of any size where the network allows it. The
     weights and all that is known of them stand in the file; `deepcanon list` shows the MODELs.
     """
-    from deepcanon.core.catalog import create_model, get_card
+    from deepcanon.core.catalog import check_weights, create_model, get_card
     from deepcanon.core.errors import BadInput
 
     began = time.perf_counter()
@@ -61,13 +61,10 @@ def export(
     if path.suffix.lower() != ".onnx":
         raise BadInput(f"{path} is not named .onnx", hint="that is what is written: -o FILE.onnx")
     record = _record_of(weights)
-    if record is not None and (record.model != model or variant not in (None, record.variant)):
-        wanted = model if variant is None else f"{model} {variant}"
-        raise BadInput(
-            f"{weights} holds {record.model} {record.variant}, not {wanted}",
-            hint=f"deepcanon export {record.model} --weights {weights} -o {output}",
-        )
-    chosen = variant or (record.variant if record else card.default)
+    usual = card.default if record is None or record.model != model else record.variant
+    chosen = variant or usual
+    if weights is not None:
+        check_weights(weights, model=model, variant=chosen)
     settings = record.config if record else {}
     net = create_model(model, variant=chosen, weights=weights, **settings)
     if weights is None and not quiet:
@@ -131,7 +128,13 @@ def _new_record(
 
     config: Any = getattr(net, "config", None)
     preprocessing: Any = getattr(net, "preprocessing", None)
+    published: Any = getattr(net, "published", None)  # its url and the sha256 of the file
     source = "" if weights is None else Path(weights).name
+    data = "unknown" if source else "none"
+    recipe: dict[str, Any] = {}
+    if published is not None:
+        source, data = published.url, "ImageNet (ILSVRC 2012)"
+        recipe = {"start": published.url, "sha256": {"start": published.sha256}}
     return Record(
         model=model,
         variant=variant,
@@ -140,8 +143,8 @@ def _new_record(
         labels=list(interface.labels),
         preprocessing=preprocessing.to_dict() if preprocessing is not None else {},
         licence=f"that of {source}" if source else "Apache-2.0",
-        recipe={},
-        data="unknown" if source else "none",
+        recipe=recipe,
+        data=data,
         date=date.today().isoformat(),
         hardware="unknown" if source else "none",
         scores={},

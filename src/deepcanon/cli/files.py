@@ -19,8 +19,10 @@ __all__ = [
     "Outcome",
     "Place",
     "Plan",
+    "check_folder",
     "check_output",
     "check_place",
+    "check_report",
     "find_pictures",
     "plan",
     "print_written",
@@ -200,7 +202,20 @@ def check_place(output: Path, *, example: str) -> None:
     """
     if output.is_dir():
         raise BadInput(f"{output} is a folder", hint=f"-o {output}/{example}")
-    folder = next(each for each in output.absolute().parents if os.path.lexists(each))
+    check_folder(output.absolute().parent)
+
+
+def check_report(output: str) -> None:
+    """Raise `BadInput` now for scores that could not be written after minutes of work."""
+    if Path(output).suffix.lower() != ".json":
+        raise BadInput(f"{output} does not end in .json", hint="the scores are written as JSON")
+    check_place(Path(output), example="scores.json")
+
+
+def check_folder(output: Path) -> None:
+    """Raise `BadInput` for a folder that is none, or that no file could be made in."""
+    wanted = output.absolute()
+    folder = next(each for each in (wanted, *wanted.parents) if os.path.lexists(each))
     if not folder.is_dir():
         raise BadInput(f"{folder} is not a folder", hint="choose another output with -o")
     if not os.access(folder, os.W_OK | os.X_OK):

@@ -38,9 +38,7 @@ def print_table(rows: Sequence[Sequence[object]], *, head: Sequence[str] = ()) -
     """Print rows in aligned columns to standard output; numbers are set flush right."""
     lines = [[str(cell) for cell in row] for row in ([head] if head else []) + list(rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    right = [
-        all(isinstance(cell, (int, float)) for cell in column) for column in zip(*rows, strict=True)
-    ]
+    right = [all(isinstance(row[at], (int, float)) for row in rows) for at in range(len(widths))]
     for line in lines:
         cells = [
             cell.rjust(width) if flush else cell.ljust(width)
@@ -74,7 +72,7 @@ def progress(label: str, *, total: int, quiet: bool) -> Iterator[Callable[[str],
     from rich.progress import TimeRemainingColumn as Remaining
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         Remaining(),
@@ -92,7 +90,7 @@ def download_bar(name: str) -> Iterator[Callable[[int, int | None], None]]:
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         DownloadColumn(),
         TimeRemainingColumn(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import groupby
 from typing import Any
 
 import click
@@ -11,6 +12,9 @@ from deepcanon.cli import options
 from deepcanon.cli.output import print_json, print_table
 
 __all__ = ["recipes"]
+
+# The fields that tell recipes of a kind apart; no kind has them all.
+_TELLING = ("model", "variant", "start", "teacher", "features", "side", "batch", "steps")
 
 
 @click.group(
@@ -25,7 +29,7 @@ __all__ = ["recipes"]
 @options.json_
 @click.pass_context
 def recipes(context: click.Context, *, as_json: bool) -> None:
-    """List the recipes that `deepcanon train` runs, and where each differs from its kind.
+    """List the recipes that `deepcanon train` runs, by what they do.
 
     `deepcanon recipes show NAME` prints one as YAML.
     """
@@ -49,11 +53,11 @@ def recipes(context: click.Context, *, as_json: bool) -> None:
             ]
         )
         return
-    rows = [
-        (each.name, each.domain, summary(each.recipe), ", ".join(_short(differs(each.recipe))))
-        for each in found
-    ]
-    print_table(rows, head=("name", "domain", "what it does", "with"))
+    widest = max(len(each.name) for each in found)
+    for does, kind in groupby(found, key=lambda each: summary(each.recipe)):
+        rows = [(f"  {each.name:<{widest}}", _gist(each.recipe)) for each in kind]
+        print(does)
+        print_table(rows)
 
 
 @recipes.command(
@@ -76,9 +80,7 @@ def show(name: str, *, as_json: bool) -> None:
         sys.stdout.write(to_yaml(named))
 
 
-def _short(settings: dict[str, Any]) -> list[str]:
-    """``variant=paper``; of several values only how many."""
-    return [
-        f"{key}: {len(value)}" if isinstance(value, (dict, list, tuple)) else f"{key}={value}"
-        for key, value in settings.items()
-    ]
+def _gist(recipe: Any) -> str:
+    """``model=resnet20, variant=paper, side=32``, and so on: the settings that say what it is."""
+    values = {name: getattr(recipe, name, "") for name in _TELLING}
+    return ", ".join(f"{name}={value}" for name, value in values.items() if value != "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
@@ -119,6 +120,7 @@ def reproduce(
     Each has its own settings, and says so when it is given one that it does not take. Those that
     train several networks keep each one that is done: the same command goes on with the next.
     """
+    from deepcanon.cli.files import check_folder
     from deepcanon.reproduce import REPRODUCTIONS, load
 
     if name is None:
@@ -144,6 +146,7 @@ def reproduce(
         "engine": engine,
         "threads": threads,
     }
+    check_folder(Path(output))
     given = _matched(name, settings, taken=set(inspect.signature(run).parameters))
     with _bar(name, quiet=quiet or as_json) as on_progress:
         done = run(output, on_progress=on_progress, **given)
@@ -158,6 +161,8 @@ def reproduce(
             }
         )
     elif not quiet:
+        for complaint in done.table.get("skipped", ()):
+            note(f"skipped: {complaint}")
         if "verdict" in done.table:
             note(f"{name}: {done.table['verdict']}")
         for path in done.files:

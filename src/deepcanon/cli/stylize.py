@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from deepcanon.cli import options
-from deepcanon.cli.output import print_json, progress
+from deepcanon.cli.output import note, print_json, progress
 from deepcanon.core.errors import BadInput, MissingExtra
 
 if TYPE_CHECKING:
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["stylize"]
 
-GATYS_SIZE = 512  # longer side in pixels unless told otherwise: a descent takes minutes even so
+# The longer side in pixels that a descent works at unless told otherwise: minutes even so.
+GATYS_SIZE = 512
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +84,8 @@ class Method(NamedTuple):
     "--max-size",
     type=click.IntRange(min=1),
     metavar="PIXELS",
-    help=f"Limit of the longer side.  [default: none; {GATYS_SIZE} with gatys]",
+    help="Limit of the longer side.  [default: the photograph's; gatys then repaints at "
+    f"{GATYS_SIZE} and enlarges]",
 )
 @click.option(
     "--method",
@@ -206,7 +208,7 @@ def _gatys(
         raise MissingExtra(extra="train", need="repainting after a painting of your own (Gatys)")
     import torch
 
-    from deepcanon.core.images import load
+    from deepcanon.core.images import load, resize, shrink
     from deepcanon.style import gatys
     from deepcanon.style.color import finish
     from deepcanon.style.features import load_features
@@ -229,9 +231,12 @@ def _gatys(
         torch.set_num_threads(threads)
 
     def paint(job: Job) -> Stylized:
-        photo = load(job.source, max_side=look.max_size or GATYS_SIZE)
+        photo = load(job.source, max_side=look.max_size)
+        small = photo if look.max_size else shrink(photo, max_side=GATYS_SIZE)
+        size = (photo.pixels.shape[0], photo.pixels.shape[1])
 
         def finished(painted: Pixels, *, seconds: float) -> Stylized:
+            painted = resize(painted, size=size)
             return Stylized(
                 pixels=finish(
                     painted, photo.pixels, strength=look.strength, keep_colors=look.keep_color
@@ -257,7 +262,7 @@ def _gatys(
                 advance(f"content {losses.content:.3g}  style {losses.style:.3g}")
 
             done = gatys.repaint(
-                photo.pixels,
+                small.pixels,
                 model.pixels,
                 config=config,
                 features=features,
@@ -273,6 +278,11 @@ def _gatys(
             )
         if done.interrupted:
             raise KeyboardInterrupt
+        if small is not photo and not quiet:
+            note(
+                f"{photo.name}: repainted at {GATYS_SIZE} pixels and enlarged; "
+                "--max-size N repaints at N"
+            )
         return stylized
 
     tag = Path(painting).stem

@@ -101,7 +101,8 @@ def visualize(
     picture excited a channel, by a deconvnet or guided backpropagation; or the patches of many
     pictures that excite it most. Shallow layers see parts, deep layers wholes.
 
-    MODEL is a name of the catalogue, or a .onnx or .safetensors file of deepcanon's.
+    MODEL is a network that ships (resnet20-cifar10), a name of the catalogue, or a .onnx or
+    .safetensors file of deepcanon's.
     PICTURE... are files, folders, globs, or - for standard input.
     """
     from importlib.util import find_spec

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import os
@@ -15,6 +14,8 @@ from typing import TypedDict
 
 from deepcanon.core.atomic import write_whole
 from deepcanon.core.errors import BadInput, DeepcanonError, Unavailable
+from deepcanon.core.near import did_you_mean
+from deepcanon.core.reading import opened
 
 __all__ = [
     "FOLDER",
@@ -22,6 +23,7 @@ __all__ = [
     "cache_folder",
     "enter",
     "fetch",
+    "find",
     "manifest",
     "set_offline",
     "shipped",
@@ -38,7 +40,7 @@ _CHUNK = 1 << 20
 _TIMEOUT = 30.0  # seconds without a byte
 _SCHEMES = ("http", "https", "file")
 _TRUE = ("1", "true", "yes", "on")
-_REINSTALL = "pip install --force-reinstall deepcanon"
+_RESTORE = "bring it back with git, or install deepcanon again from where it came"
 
 _offline = False
 _watch: Watch | None = None
@@ -72,23 +74,36 @@ def shipped(name: str) -> Path:
     """
     entries = {entry["name"]: entry for entry in manifest()}
     if name not in entries:
-        near = difflib.get_close_matches(name, entries, n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        shown = f"shipped: {', '.join(entries) or 'nothing'}"
         raise BadInput(
             f"nothing named '{name}' ships with deepcanon",
-            hint=f"{hint}shipped: {', '.join(entries) or 'nothing'}",
+            hint=did_you_mean(name, entries, otherwise=shown),
         )
     entry = entries[name]
     path = FOLDER / entry["file"]
     if not path.is_file():
-        raise Unavailable(f"{path} is missing from the installation", hint=_REINSTALL)
+        raise Unavailable(f"{path} is missing from the installation", hint=_RESTORE)
     found = _sha256(path)
     if found != entry["sha256"]:
         raise Unavailable(
             f"{path} is not the shipped file: sha256 {found}, not {entry['sha256']}",
-            hint=_REINSTALL,
+            hint=_RESTORE,
         )
     return path
+
+
+def find(model: str | Path) -> Path:
+    """The file of a model: a path, or the name of what ships.
+
+    What has an ending or a separator is a path; a bare word is a name, whatever stands under it in
+    the working folder. Raises `BadInput` when there is no such file, or nothing of the name ships;
+    `Unavailable` as `shipped` does.
+    """
+    path = Path(model)
+    if not path.suffix and not any(mark in str(model) for mark in (os.sep, os.altsep) if mark):
+        return shipped(str(model))
+    with opened(path, what="model file"):
+        return path
 
 
 def ships(path: Path) -> str | None:

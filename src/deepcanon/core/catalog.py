@@ -8,10 +8,10 @@ an index of the cards (`assets/catalog.json`) is generated from the registered o
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
 import pkgutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from deepcanon.core.errors import BadInput, MissingExtra
+from deepcanon.core.near import did_you_mean
+from deepcanon.core.record import Record, read_record
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,6 +31,7 @@ __all__ = [
     "INDEX",
     "ModelCard",
     "Variant",
+    "check_weights",
     "create_model",
     "get_card",
     "index_text",
@@ -111,9 +114,11 @@ def register(card: ModelCard, *, load: Load | None = None) -> Callable[[_Build],
 def list_models(*, domain: str | None = None) -> list[ModelCard]:
     """The cards, by domain and name; each variant's config is a plain dict here.
 
-    Raises `BadInput` when no model is of `domain`.
+    Models that were registered from outside the package are among them. Raises `BadInput` when no
+    model is of `domain`.
     """
-    cards = [card for card, _ in _index().values()]
+    cards = [get_card(name) for name in {**_index(), **_registered}]
+    cards.sort(key=lambda card: (card.domain, card.name))
     domains = sorted({card.domain for card in cards})
     if domain is not None and domain not in domains:
         raise BadInput(f"no domain is named '{domain}'", hint=f"domains: {', '.join(domains)}")
@@ -134,7 +139,8 @@ def create_model(
     """Build a model, randomly initialised as its paper says unless `weights` are given.
 
     `variant` defaults to the card's; keyword arguments replace fields of its config.
-    Raises `BadInput` for an unknown model, variant, field or value, `MissingExtra` without torch.
+    Raises `BadInput` for an unknown model, variant, field or value and for weights of another
+    network, `MissingExtra` without torch.
     """
     _, module = _find(name)
     if find_spec("torch") is None:
@@ -142,6 +148,8 @@ def create_model(
     import_module(module)
     entry = _registered[name]
     chosen = _variant(entry.card, variant)
+    if weights is not None:
+        check_weights(weights, model=name, variant=variant or entry.card.default)
     model = entry.build(_replace(chosen.config, config, where=name))
     if weights is not None:
         if entry.load is None:
@@ -152,6 +160,23 @@ def create_model(
         entry.load(model, weights)
     built: nn.Module = model
     return built
+
+
+def check_weights(weights: str | Path, *, model: str, variant: str) -> None:
+    """Raise `BadInput` where a file of ours says that it holds another network.
+
+    The tensors would not tell: those of plain-20 have the names and shapes of ResNet-20's. Files of
+    others, and names such as "imagenet", say nothing.
+    """
+    record: Record | None = None
+    with suppress(BadInput):  # a file that is missing or damaged is for its reader to name
+        record = read_record(weights)
+    if record is None or (record.model, record.variant) == (model, variant):
+        return
+    raise BadInput(
+        f"{weights} holds {record.model} {record.variant}, not {model} {variant}",
+        hint=f"ask for {record.model} {record.variant}, or give weights of {model} {variant}",
+    )
 
 
 def index_text() -> str:
@@ -219,9 +244,10 @@ def _find(name: str) -> tuple[ModelCard, str]:
     if name in _index():
         return _index()[name]
     known = sorted({*_index(), *_registered})
-    near = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}? " if near else ""
-    raise BadInput(f"no model is named '{name}'", hint=f"{hint}`deepcanon list` shows them all")
+    raise BadInput(
+        f"no model is named '{name}'",
+        hint=did_you_mean(name, known, otherwise="`deepcanon list` shows them all"),
+    )
 
 
 def _variant(card: ModelCard, name: str | None) -> Variant:

@@ -33,6 +33,7 @@ from deepcanon.core.picture import (
     from_image,
     too_large,
 )
+from deepcanon.core.reading import opened
 
 __all__ = [
     "MAX_BYTES",
@@ -266,17 +267,9 @@ def _read_path(source: str | Path, *, limits: _Limits) -> Picture:
     if str(source) == "-":
         return _read_stream(sys.stdin.buffer, name="standard input", limits=limits)
     path = Path(source)
-    try:
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            return _read(file, size=size, name=str(path), limits=limits)
-    except FileNotFoundError as cause:
-        raise BadInput(f"{path} does not exist", hint="check the path of the picture") from cause
-    except IsADirectoryError as cause:
-        raise BadInput(f"{path} is a folder", hint="name a picture file in it") from cause
-    except OSError as cause:
-        reason = cause.strerror or str(cause)
-        raise BadInput(f"{path} cannot be read: {reason}", hint="check its permissions") from cause
+    with opened(path, what="picture") as file:
+        size = os.fstat(file.fileno()).st_size
+        return _read(file, size=size, name=str(path), limits=limits)
 
 
 def _read_stream(file: BinaryIO, *, name: str, limits: _Limits) -> Picture:

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deepcanon.core.errors import BadInput
+from deepcanon.core.reading import opened
 
 __all__ = ["OnnxFile", "open_onnx"]
 
@@ -253,16 +254,10 @@ class OnnxFile:
 def open_onnx(path: str | Path) -> OnnxFile:
     """Open a `.onnx` file. Raises `BadInput` when it is missing, unreadable or empty."""
     path = Path(path)
-    try:
-        with path.open("rb") as file:
-            if file.seek(0, 2) == 0:
-                raise BadInput(
-                    f"{path} is not a whole ONNX file: it is empty",
-                    hint="export or download it again",
-                )
-            return OnnxFile(path, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-    except FileNotFoundError as cause:
-        raise BadInput(f"{path} does not exist", hint="check the path of the model file") from cause
-    except OSError as cause:
-        reason = cause.strerror or str(cause)
-        raise BadInput(f"{path} cannot be read: {reason}", hint="check its permissions") from cause
+    with opened(path, what="model file") as file:
+        if file.seek(0, 2) == 0:
+            raise BadInput(
+                f"{path} is not a whole ONNX file: it is empty",
+                hint="export or download it again",
+            )
+        return OnnxFile(path, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))

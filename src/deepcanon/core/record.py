@@ -16,6 +16,7 @@ from typing import Any
 
 from deepcanon.core.errors import BadInput
 from deepcanon.core.onnx_file import open_onnx
+from deepcanon.core.reading import opened
 
 __all__ = ["FORMAT", "KEY", "Record", "read_record"]
 
@@ -94,7 +95,7 @@ class Record:
         if isinstance(found, int) and found > FORMAT:
             raise BadInput(
                 f"{source} carries a record of format {found}; this deepcanon reads {FORMAT}",
-                hint="pip install --upgrade deepcanon",
+                hint="install a newer deepcanon, from where this one came",
             )
         for name, kind in _TYPES.items():
             if name not in content and name not in _OPTIONAL:
@@ -170,18 +171,12 @@ def _malformed(source: str, why: str) -> BadInput:
 
 def _safetensors_metadata(path: Path) -> dict[str, str]:
     """Layout: u64 little-endian length n, then n bytes of JSON, then the tensors."""
-    try:
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            length = int.from_bytes(file.read(8), "little")
-            if size < 8 or length > size - 8:
-                raise _damaged(path, "its header is longer than the file")
-            text = file.read(length)
-    except FileNotFoundError as cause:
-        raise BadInput(f"{path} does not exist", hint="check the path of the model file") from cause
-    except OSError as cause:
-        reason = cause.strerror or str(cause)
-        raise BadInput(f"{path} cannot be read: {reason}", hint="check its permissions") from cause
+    with opened(path, what="model file") as file:
+        size = os.fstat(file.fileno()).st_size
+        length = int.from_bytes(file.read(8), "little")
+        if size < 8 or length > size - 8:
+            raise _damaged(path, "its header is longer than the file")
+        text = file.read(length)
     try:
         header = json.loads(text)
     except (ValueError, RecursionError) as cause:

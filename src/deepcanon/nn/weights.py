@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from deepcanon.core.atomic import write_whole
 from deepcanon.core.errors import BadInput
 from deepcanon.core.order import natural
+from deepcanon.core.reading import opened
 from deepcanon.core.record import KEY, Record, read_record
 from deepcanon.nn.preprocessing import Preprocessing
 
@@ -75,12 +76,8 @@ def read(path: str | Path) -> Weights:
             f"{path} is no kind of weights file that can be read",
             hint=f"kinds: {', '.join(readers)}",
         )
-    if not path.is_file():
-        raise BadInput(f"{path} does not exist", hint="check the path of the weights file")
-    try:
+    with opened(path, what="weights file"):
         weights = reader(path)
-    except PermissionError as cause:
-        raise BadInput(f"{path} cannot be read", hint="check its permissions") from cause
     _refuse_not_finite(weights)
     return weights
 

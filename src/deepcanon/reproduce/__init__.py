@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any, NamedTuple
 
 from deepcanon.core.atomic import write_whole
 from deepcanon.core.errors import BadInput, MissingExtra
+from deepcanon.core.near import did_you_mean
 
 __all__ = ["REPRODUCTIONS", "Progress", "Reproduced", "Reproduction", "find", "load", "write_table"]
 
@@ -126,8 +126,7 @@ def find(name: str) -> Reproduction:
     """The reproduction called `name`. Raises BadInput with near names when there is none."""
     if name in REPRODUCTIONS:
         return REPRODUCTIONS[name]
-    near = get_close_matches(name.lower(), REPRODUCTIONS, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"there is {', '.join(REPRODUCTIONS)}"
+    hint = did_you_mean(name, REPRODUCTIONS, otherwise=f"there is {', '.join(REPRODUCTIONS)}")
     raise BadInput(f"there is no reproduction '{name}'", hint=hint)
 
 

@@ -22,7 +22,7 @@ from torch import nn
 
 from deepcanon.classify.recipes import ClassifierRecipe
 from deepcanon.reproduce.contest import Build, Contestant, Counts, Finding
-from deepcanon.reproduce.curves import Claim, Curve, Point, first_at, margin, percent
+from deepcanon.reproduce.curves import Claim, Curve, End, Point, below, diverged, first_at, percent
 
 WIDTHS = (16, 32, 64)  # three convolutions of each, the second and third group after a pool
 RATE = 0.01  # of the network without norms: ours, with momentum 0.9
@@ -79,6 +79,8 @@ def _contestant(
 def judge(curves: Mapping[str, Curve], counts: Counts) -> list[Claim]:
     """Steps to the lowest held-out error of the network without norms, and who learns at all."""
     plain = curves["none"]
+    if lost := diverged({"none": plain}):
+        return lost
     best = min(plain.held_out, key=lambda point: point.error)
     reached = {name: first_at(curve.held_out, best.error) for name, curve in curves.items()}
 
@@ -92,8 +94,10 @@ def judge(curves: Mapping[str, Curve], counts: Counts) -> list[Claim]:
 
     fast, wild = curves["BN x30"], curves["none x5"]
     without, sigmoid = curves["sigmoid x5"], curves["BN x5 sigmoid"]
-    least = margin(fast.judged, plain.judged, count=counts.held_out)
-    apart = margin(sigmoid.judged, without.judged, count=counts.held_out)
+
+    def worse(one: Curve, than: Curve) -> bool:
+        return one.end is End.DIVERGED or below(than.judged, one.judged, count=counts.held_out)
+
     return [
         Claim(
             f"with BN the best accuracy of the network without ({percent(1 - best.error)}) takes "
@@ -108,17 +112,17 @@ def judge(curves: Mapping[str, Curve], counts: Counts) -> list[Claim]:
         ),
         Claim(
             "thirty times the rate ends with a lower held-out error than the network without",
-            plain.judged - fast.judged > least,
+            below(fast.judged, plain.judged, count=counts.held_out),
             f"{percent(fast.judged)} against {percent(plain.judged)}; {share('BN x30')}",
         ),
         Claim(
             "without BN five times the rate diverges or ends worse",
-            wild.judged > plain.judged,
+            worse(wild, plain),
             f"{percent(wild.judged)} against {percent(plain.judged)}",
         ),
         Claim(
             "with sigmoids it learns where the network without does not",
-            without.judged - sigmoid.judged > apart,
+            sigmoid.end is not End.DIVERGED and worse(without, sigmoid),
             f"{percent(sigmoid.judged)} against {percent(without.judged)}",
         ),
     ]

@@ -334,11 +334,13 @@ def _kept(path: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _write(finding: Finding, table: dict[str, Any], folder: Path) -> tuple[Path, ...]:
     """Judge, if all have run, and write all there is; nothing while there is nothing."""
+    path = folder / f"{finding.name}.json"
     curves = {name: Curve.from_dict(each) for name, each in table["contestants"].items()}
+    if curves:  # before they are judged: what was trained is kept, whatever comes of it
+        write_table({**table, "claims": [], "verdict": "not judged"}, path)
     claims, table["verdict"] = _judged(finding, curves, table["settings"])
     table["claims"] = [claim._asdict() for claim in claims]
     page, picture = folder / f"{finding.name}.md", folder / f"{finding.name}.png"
-    path = folder / f"{finding.name}.json"
     if not curves:
         return ()
     write_table(table, path)
@@ -351,10 +353,13 @@ def _write(finding: Finding, table: dict[str, Any], folder: Path) -> tuple[Path,
 def _judged(
     finding: Finding, curves: Mapping[str, Curve], settings: Mapping[str, Any]
 ) -> tuple[list[Claim], str]:
-    """The claims and the verdict; none while contestants are missing, or nothing was learnt."""
+    """The claims and the verdict; no claims while contestants are missing, of generated pictures,
+    which no paper is about, and where nothing was learnt."""
     of = len(finding.contestants)
     if len(curves) < of:
         return [], f"not judged: {len(curves)} of {of} contestants have run"
+    if settings["data"] == "standin":
+        return [], "not judged: stand-in pictures"
     guessed, count = 1 - 1 / settings["classes"], settings["held_out"]
     best = min(curve.judged for curve in curves.values())
     # Otherwise what a paper found to make no difference would be reproduced by doing nothing.

@@ -13,7 +13,18 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-__all__ = ["Claim", "Curve", "End", "Point", "first_at", "margin", "percent", "verdict"]
+__all__ = [
+    "Claim",
+    "Curve",
+    "End",
+    "Point",
+    "below",
+    "diverged",
+    "first_at",
+    "margin",
+    "percent",
+    "verdict",
+]
 
 
 class Point(NamedTuple):
@@ -110,6 +121,21 @@ def margin(first: float, second: float, *, count: int) -> float:
     if not math.isfinite(first + second):
         return 0.0
     return 2 * math.sqrt((first * (1 - first) + second * (1 - second)) / count)
+
+
+def below(better: float, worse: float, *, count: int) -> bool:
+    """Whether an error is lower than another, by more than `margin`; not where one is infinite."""
+    there = math.isfinite(better + worse)
+    return there and worse - better > margin(better, worse, count=count)
+
+
+def diverged(curves: Mapping[str, Curve]) -> list[Claim]:
+    """What is to be said, in place of all else, of contestants that ought not to diverge and did.
+
+    A curve of theirs may have no point at all.
+    """
+    lost = [name for name, curve in curves.items() if curve.end is End.DIVERGED]
+    return [Claim(f"{name} trains to the end", False, "diverged") for name in lost]
 
 
 def percent(share: float) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from deepcanon.classify.alexnet import Conv, Initialisation
 from deepcanon.classify.recipes import ClassifierRecipe
 from deepcanon.reproduce.contest import Contestant, Counts, Finding, from_catalogue
-from deepcanon.reproduce.curves import Claim, Curve, first_at, margin, percent
+from deepcanon.reproduce.curves import Claim, Curve, diverged, first_at, margin, percent
 from deepcanon.reproduce.pictures import SIDE
 
 # §5: momentum 0.9, weight decay 5e-4, rate 0.01. Without the crops and flips of §4.1, which fight
@@ -37,6 +37,8 @@ LEVEL = 0.25  # of the running error, at which steps are compared
 
 def judge(curves: Mapping[str, Curve], counts: Counts) -> list[Claim]:
     """Gaps and held-out errors at the end, steps to the same training error."""
+    if lost := diverged(curves):
+        return lost
     without, with_it = curves["none"], curves["dropout"]
     least = margin(without.judged, with_it.judged, count=counts.held_out)
     before, after = first_at(without.running, LEVEL), first_at(with_it.running, LEVEL)
@@ -49,7 +51,7 @@ def judge(curves: Mapping[str, Curve], counts: Counts) -> list[Claim]:
     return [
         Claim(
             "the gap between held-out and training error is smaller with dropout",
-            with_it.gap < without.gap,
+            without.gap - with_it.gap > least,
             f"{percent(with_it.gap)} against {percent(without.gap)}",
         ),
         Claim(

@@ -19,7 +19,7 @@ from torch import nn
 
 from deepcanon.classify.recipes import ClassifierRecipe
 from deepcanon.reproduce.contest import Build, Contestant, Counts, Finding
-from deepcanon.reproduce.curves import Claim, Curve, first_at, percent
+from deepcanon.reproduce.curves import Claim, Curve, End, first_at, percent
 
 Kind = Literal["relu", "tanh"]
 GOAL = 0.25  # figure 1
@@ -73,8 +73,12 @@ def judge(curves: Mapping[str, Curve], counts: Counts) -> list[Claim]:
             Claim(f"ReLUs reach a training error of {percent(GOAL)}", False, "not in these steps")
         ]
     if tanh is None:
-        # All of them: without a goal to stop at, each took every step.
-        most = max(curves[_name("tanh", rate)].running[-1].step for rate in RATES)
+        # All of them: without a goal to stop at, each that did not diverge took every step.
+        there = [curves[_name("tanh", rate)] for rate in RATES]
+        steps = [curve.running[-1].step for curve in there if curve.end is not End.DIVERGED]
+        if not steps:
+            return [Claim("tanh trains to the end at one of its rates", False, "diverged")]
+        most = max(steps)
         seen, times = f"{relu[0]}: {relu[1]} steps; tanh: not in {most}", most / relu[1]
         text = f"more than {times:.1f} times"
     else:

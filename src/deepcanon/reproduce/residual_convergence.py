@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from deepcanon.classify.recipes import ClassifierRecipe
 from deepcanon.reproduce.contest import Contestant, Counts, Finding, from_catalogue
-from deepcanon.reproduce.curves import Claim, Curve, first_at, margin, percent
+from deepcanon.reproduce.curves import Claim, Curve, diverged, first_at, margin, percent
 
 # §4.2, see `deepcanon.reproduce.degradation`.
 RECIPE = ClassifierRecipe(batch=64)
@@ -21,6 +21,8 @@ SHARES = (0.25, 0.5, 0.75)  # of the plain network's steps at which the two are 
 
 def judge(curves: Mapping[str, Curve], counts: Counts) -> list[Claim]:
     """When the residual network is where the plain one is after so many steps."""
+    if lost := diverged(curves):
+        return lost
     plain, residual = curves["plain20"], curves["resnet20"]
     claims = []
     for share in SHARES:

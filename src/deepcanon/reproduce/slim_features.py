@@ -14,8 +14,6 @@ include the targets: the features of the photograph and the painting.
 
 from __future__ import annotations
 
-import os
-import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -38,6 +36,7 @@ from deepcanon.style.gatys import MODERN, Config, StageLoss
 from deepcanon.style.race import Curve, Track, judged, timed
 from deepcanon.style.repaint import Stage, descend, resize, same_area, to_pixels, to_tensor
 from deepcanon.style.sheet import contact_sheet
+from deepcanon.training import provenance
 
 PAINTINGS = 3
 METHODS = ("vgg16", "slim", "schedule")
@@ -66,8 +65,9 @@ def run(
     """Write ``slim-features.json``, ``.md`` and ``.jpg`` (a grid of pictures) into `out`.
 
     `photos` is a folder (of which the photographs that training leaves out are taken) or a glob,
-    up to `count` of them; `paintings` likewise, the first three. Without them generated ones stand
-    in. Pictures are `size` x `size`. VGG16 runs `iterations`, slim twice as many, the schedule
+    up to `count` of them that can be read (the table says which were skipped); `paintings`
+    likewise, the first three, all readable. Without them generated ones stand in. Pictures are
+    `size` x `size`. VGG16 runs `iterations`, slim twice as many, the schedule
     (under slim, under VGG16); `variation` is the total-variation weight under slim. After
     `minutes` no further pair of pictures is begun. The files are written after each pair.
     Raises BadInput for counts below 1.
@@ -77,7 +77,8 @@ def run(
             f"iterations {iterations}, schedule {schedule} and count {count} are counts",
             hint="give 1 or more of each, and a schedule of two: --schedule 100,40",
         )
-    contents = _photos(photos, count=count, size=size, seed=seed)
+    skipped: list[str] = []
+    contents = _photos(photos, count=count, size=size, seed=seed, on_skip=skipped.append)
     styles = _paintings(paintings, size=size, seed=seed)
     config = replace(MODERN, stages=(Stage(iterations=iterations),))
     race = _Race(
@@ -99,7 +100,7 @@ def run(
     tiles: list[tuple[str, Pixels]] = []
     before = torch.get_num_threads()
     torch.set_num_threads(threads or before)
-    table = _head(race, features, student, size=size)
+    table = {**_head(race, features, student, size=size), "skipped": skipped}
     began = time.perf_counter()
     try:
         race.warm_up(contents[0].pixels, styles[0].pixels)
@@ -269,7 +270,7 @@ def markdown(table: dict[str, Any]) -> str:
     }
     lines = [
         f"{len(table['pairs'])} of {table['of_pairs']} pairs of pictures, {table['size']}², "
-        f"{table['machine']}, torch {table['torch']}; schedule {table['schedule'][0]} iterations "
+        f"{table['machine']}; schedule {table['schedule'][0]} iterations "
         f"under slim, {table['schedule'][1]} under VGG16.",
         "",
         "| | aim | median | min | max | pairs that reach it |",
@@ -319,9 +320,7 @@ def _head(
 ) -> dict[str, Any]:
     return {
         "reproduces": "the aims of the slim feature network",
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()}"
-        " threads",
-        "torch": torch.__version__,
+        "machine": f"{provenance.hardware()}, {torch.get_num_threads()} threads",
         "features": _name(features),
         "student": _name(student),
         "size": size,
@@ -334,9 +333,16 @@ def _head(
     }
 
 
-def _photos(source: str | Path | None, *, count: int, size: int, seed: int) -> list[Photo]:
+def _photos(
+    source: str | Path | None,
+    *,
+    count: int,
+    size: int,
+    seed: int,
+    on_skip: Callable[[str], None],
+) -> list[Photo]:
     if source is not None:
-        return photographs(source, count=count, side=size)
+        return photographs(source, count=count, side=size, on_skip=on_skip)
     return [
         Photo(f"generated {place}", standin.photo(seed + place, size)) for place in range(count)
     ]

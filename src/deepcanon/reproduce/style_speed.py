@@ -12,8 +12,6 @@ numbers, which *are* slower.
 
 from __future__ import annotations
 
-import os
-import platform
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -34,6 +32,7 @@ from deepcanon.style.features import FeatureNet, VGGFeatures, load_features
 from deepcanon.style.gatys import PAPER, repaint
 from deepcanon.style.predict import DEFAULT_STYLE, Stylizer
 from deepcanon.style.repaint import Losses, Stage
+from deepcanon.training import provenance
 
 SIZES = (256, 512, 1024)
 SCALED_TO = (100, 300, 500)
@@ -91,8 +90,7 @@ def run(
         torch.set_num_threads(before)
     table: dict[str, Any] = {
         "reproduces": "the chapter's table T4 (Johnson et al. 2016, Table 1)",
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {used} threads",
-        "torch": torch.__version__,
+        "machine": f"{provenance.hardware()}, {used} threads",
         "engine": name,
         "weights": "random (speed does not depend on them)" if features is None else "given",
         "timed_iterations": iterations,
@@ -128,7 +126,7 @@ def markdown(table: dict[str, Any]) -> str:
     """The table for people, the chapter's figures in brackets."""
     lines = [
         f"{table['timed_iterations']} iterations timed and scaled, median of "
-        f"{table['timed_passes']} passes; {table['machine']}, torch {table['torch']} against "
+        f"{table['timed_passes']} passes; {table['machine']}, against "
         f"{table['engine']}; VGG19's weights: {table['weights']}. In brackets: the chapter's, on "
         "a GPU.",
         "",

@@ -12,6 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from deepcanon.core import standin
 from deepcanon.core.images import Source, load, save
 from deepcanon.reproduce import Progress, Reproduced, write_table
@@ -32,6 +34,7 @@ def run(
     iterations: int = 100,
     size: int = 256,
     ratios: Sequence[float] = SERIES,
+    threads: int | None = None,
     seed: int = 0,
     on_progress: Progress | None = None,
 ) -> Reproduced:
@@ -39,7 +42,7 @@ def run(
 
     Without a photograph or painting, generated ones stand in. Pictures are shrunk to a longer side
     of `size` pixels. The losses in the table are those of the finished picture, in the paper's
-    units, before their weights.
+    units, before their weights. `threads` are torch's; without it as many as it takes.
     """
     folder = Path(out)
     content = standin.photo(seed, size) if photo is None else load(photo, max_side=size).pixels
@@ -48,29 +51,34 @@ def run(
     beside = load(style, max_side=max(content.shape[:2])).pixels
     tiles = [("photograph", content), ("painting", beside)]
     rows = []
-    for place, ratio in enumerate(ratios):
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    try:
+        for place, ratio in enumerate(ratios):
 
-        def tell(step: int, losses: Losses, before: int = place * iterations) -> None:
-            if on_progress is not None:
-                detail = f"content {losses.content:.3g}  style {losses.style:.3g}"
-                on_progress(before + step, len(ratios) * iterations, detail)
+            def tell(step: int, losses: Losses, earlier: int = place * iterations) -> None:
+                if on_progress is not None:
+                    detail = f"content {losses.content:.3g}  style {losses.style:.3g}"
+                    on_progress(earlier + step, len(ratios) * iterations, detail)
 
-        config = _config(ratio, iterations=iterations)
-        done = repaint(content, style, config=config, features=network, seed=seed, on_step=tell)
-        if done.interrupted:
-            raise KeyboardInterrupt
-        assert done.losses is not None
-        label = f"α/β = {ratio:g}"
-        tiles.append((label, done.pixels))
-        rows.append(
-            {
-                "ratio": ratio,
-                "content_loss": done.losses.content,
-                "style_loss": done.losses.style,
-                "evaluations": done.evaluations,
-                "seconds": round(done.seconds, 2),
-            }
-        )
+            config = _config(ratio, iterations=iterations)
+            done = repaint(content, style, config=config, features=network, seed=seed, on_step=tell)
+            if done.interrupted:
+                raise KeyboardInterrupt
+            assert done.losses is not None
+            label = f"α/β = {ratio:g}"
+            tiles.append((label, done.pixels))
+            rows.append(
+                {
+                    "ratio": ratio,
+                    "content_loss": done.losses.content,
+                    "style_loss": done.losses.style,
+                    "evaluations": done.evaluations,
+                    "seconds": round(done.seconds, 2),
+                }
+            )
+    finally:
+        torch.set_num_threads(before)
     table: dict[str, Any] = {
         "reproduces": "Gatys et al. 2016, Fig. 4",
         "photograph": _name(photo),

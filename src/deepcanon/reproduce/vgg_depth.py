@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from deepcanon.classify import vgg
 from deepcanon.reproduce.contest import Counts, Finding
-from deepcanon.reproduce.curves import Claim, Curve, margin, percent
+from deepcanon.reproduce.curves import Claim, Curve, diverged, margin, percent
 from deepcanon.reproduce.vgg_cifar import DIFFERS, contestant
 
 COLUMNS = {"A": vgg.A, "B": vgg.B, "D": vgg.D}
@@ -20,6 +20,8 @@ COLUMNS = {"A": vgg.A, "B": vgg.B, "D": vgg.D}
 
 def judge(curves: Mapping[str, Curve], counts: Counts) -> list[Claim]:
     """Held-out errors of neighbours, and of the shallowest and the deepest."""
+    if lost := diverged(curves):
+        return lost
     claims = []
     for shallow, deep in (*pairwise(COLUMNS), ("A", "D")):
         before, after = curves[shallow].judged, curves[deep].judged

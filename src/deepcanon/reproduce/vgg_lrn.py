@@ -11,12 +11,14 @@ from collections.abc import Mapping
 
 from deepcanon.classify import vgg
 from deepcanon.reproduce.contest import Counts, Finding
-from deepcanon.reproduce.curves import Claim, Curve, margin, percent
+from deepcanon.reproduce.curves import Claim, Curve, diverged, margin, percent
 from deepcanon.reproduce.vgg_cifar import DIFFERS, contestant
 
 
 def judge(curves: Mapping[str, Curve], counts: Counts) -> list[Claim]:
     """Errors and seconds with the norm and without."""
+    if lost := diverged(curves):
+        return lost
     without, with_norm = curves["A"], curves["A-LRN"]
     least = margin(without.judged, with_norm.judged, count=counts.held_out)
     slower = with_norm.running[-1].seconds / without.running[-1].seconds

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from deepcanon.classify import vgg
 from deepcanon.reproduce.contest import Counts, Finding
-from deepcanon.reproduce.curves import Claim, Curve, margin, percent
+from deepcanon.reproduce.curves import Claim, Curve, diverged, margin, percent
 from deepcanon.reproduce.vgg_cifar import DIFFERS, contestant
 
 # Five 5x5 convolutions, each with the channels of the pair that it stands for.
@@ -21,6 +21,8 @@ TWIN = replace(vgg.B, stages=tuple((stage[-1]._replace(kernel=5),) for stage in 
 
 def judge(curves: Mapping[str, Curve], counts: Counts) -> list[Claim]:
     """Held-out errors, and how many weights they took."""
+    if lost := diverged(curves):
+        return lost
     deep, shallow = curves["B"], curves["5x5"]
     least = margin(deep.judged, shallow.judged, count=counts.held_out)
     return [

@@ -12,20 +12,21 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["finish", "keep_color", "luma", "mix"]
+from deepcanon.core.picture import Pixels
 
-Pixels = npt.NDArray[np.uint8]
+__all__ = ["LUMA", "finish", "keep_color", "luma", "mix"]
+
 Floats = npt.NDArray[np.float32]
 
 # ITU-R BT.601-7, section 2.5.1: what Y is in JPEG's YCbCr.
-_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+LUMA = (0.299, 0.587, 0.114)
 # Rows worked on at a time: a 100-megapixel photograph as floats would take gigabytes.
 _BAND = 256
 
 
-def luma(pixels: npt.NDArray[np.uint8] | Floats) -> Floats:
+def luma(pixels: Pixels | Floats) -> Floats:
     """Y of BT.601, [h, w] in 0..255, of RGB [h, w, 3] in 0..255."""
-    y: Floats = pixels.astype(np.float32) @ _LUMA
+    y: Floats = pixels.astype(np.float32) @ np.array(LUMA, dtype=np.float32)
     return y
 
 

@@ -189,9 +189,10 @@ def walk(
 def train(recipe: SlimRecipe, *, folder: Path, resume: bool, quiet: bool) -> Path | None:
     """Distil a slim VGG and write ``slim-vgg.safetensors``; None when interrupted."""
     photos = Photos(recipe.photos, side=recipe.side + recipe.side // 4)
-    photos.warn()
     paintings = Photos(recipe.paintings, side=2 * recipe.side)
-    paintings.warn()
+    if not quiet:
+        photos.warn()
+        paintings.warn()
     trained_on, kept_out = photos.split()
     beside = [place % len(paintings) for place in range(len(trained_on) // 4)]
     picks = Picked([*((photos, i) for i in trained_on), *((paintings, i) for i in beside)])

@@ -28,7 +28,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from deepcanon.core import images
-from deepcanon.core.assets import shipped
+from deepcanon.core.assets import find
 from deepcanon.core.errors import BadInput
 from deepcanon.core.picture import Pixels
 from deepcanon.core.record import Record, read_record
@@ -38,6 +38,7 @@ from deepcanon.style.features import FeatureNet
 from deepcanon.style.predict import Stylizer
 from deepcanon.style.scores import Score
 from deepcanon.style.task import PerceptualLoss, Weighting
+from deepcanon.training import provenance
 
 __all__ = [
     "Comparison",
@@ -67,7 +68,11 @@ class Photo(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """What a record says of how its network was trained: the objective and the paintings."""
+    """What a record says of how its network was trained: the objective and the paintings.
+
+    Of a network that a style was added to, the objective is that of the style that was added last;
+    the paintings are all that the records on the way name.
+    """
 
     weighting: Weighting
     paintings: Mapping[str, str]  # style -> file
@@ -78,22 +83,11 @@ class Training:
     def of(cls, record: Record) -> Training:
         """Read the recipe of a record. Raises BadInput when it does not say all of it."""
         recipe = record.recipe
-        paintings = recipe.get("styles")
-        if not paintings and record.labels and recipe.get("painting"):
-            paintings = {record.labels[-1]: recipe["painting"]}  # the style that was added last
         try:
-            if not isinstance(paintings, Mapping):
+            paintings = _paintings(recipe, record.labels)
+            if not paintings:
                 raise KeyError("styles")
-            known = {style: str(paintings[style]) for style in record.labels if style in paintings}
-            if not known:
-                raise KeyError("styles")
-            weighting = Weighting(
-                content_tap=str(recipe["content_tap"]),
-                style_taps={tap: float(share) for tap, share in recipe["style_taps"].items()},
-                content_weight=float(recipe["content_weight"]),
-                style_weight=float(recipe["style_weight"]),
-                tv_weight=float(recipe["tv_weight"]),
-            )
+            weighting = Weighting.of(recipe)
             side = int(recipe["painting_side"])
             own = recipe.get("content_weights") or {}
             content_weights = {style: float(weight) for style, weight in own.items()}
@@ -109,7 +103,7 @@ class Training:
             ) from wrong
         return cls(
             weighting=weighting,
-            paintings=known,
+            paintings=paintings,
             painting_side=side,
             content_weights=content_weights,
         )
@@ -120,6 +114,15 @@ class Training:
         return self.weighting._replace(content_weight=own)
 
 
+def _paintings(recipe: Mapping[str, Any], labels: Sequence[str]) -> dict[str, str]:
+    """Style -> painting, of the labels whose painting a recipe, or the one it built on, names."""
+    painting = recipe.get("painting")
+    if painting and labels:  # one style was added, the last one
+        return {**_paintings(recipe.get("base") or {}, labels[:-1]), labels[-1]: str(painting)}
+    named = recipe.get("styles") or {}
+    return {style: str(named[style]) for style in labels if style in named}
+
+
 def square(pixels: Pixels, *, side: int) -> Pixels:
     """The middle of a picture, its shorter side brought to `side`: uint8 [side, side, 3]."""
     pixels = images.resize(pixels, short_side=side)
@@ -127,11 +130,18 @@ def square(pixels: Pixels, *, side: int) -> Pixels:
     return pixels[top : top + side, left : left + side].copy()
 
 
-def photographs(source: str | Path, *, count: int, side: int) -> list[Photo]:
+def photographs(
+    source: str | Path,
+    *,
+    count: int,
+    side: int,
+    on_skip: Callable[[str], None] | None = None,
+) -> list[Photo]:
     """Up to `count` photographs, cut to side x side.
 
     Of a folder, those that training leaves out (`style.data.left_out`); of a file or a glob, the
-    first ones. Raises BadInput when there are none, or when one cannot be read.
+    first ones. One that cannot be read is skipped, which ``on_skip(complaint)`` is told. Raises
+    BadInput when there are none, or none can be read.
     """
     if count < 1 or side < 1:
         raise BadInput(f"{count} photographs of {side} pixels", hint="ask for 1 or more of each")
@@ -143,7 +153,20 @@ def photographs(source: str | Path, *, count: int, side: int) -> list[Photo]:
                 f"{source} has no photograph that training leaves out",
                 hint=f"take more of them; if none was trained on, say so: '{source}/*'",
             )
-    return [Photo(path.name, square(images.load(path).pixels, side=side)) for path in found[:count]]
+    read: list[Photo] = []
+    skipped: list[BadInput] = []
+    for path in found:
+        if len(read) == count:
+            break
+        try:
+            read.append(Photo(path.name, square(images.load(path).pixels, side=side)))
+        except BadInput as error:
+            skipped.append(error)
+            if on_skip is not None:
+                on_skip(error.message)
+    if not read:
+        raise skipped[0]
+    return read
 
 
 class Comparison:
@@ -167,7 +190,7 @@ class Comparison:
         engine: str = "auto",
         threads: int | None = None,
     ) -> None:
-        self.path = Path(model) if Path(model).suffix else shipped(str(model))
+        self.path = find(model)
         self.record = read_record(self.path)
         self.training = Training.of(self.record)
         self.photos = photos
@@ -238,11 +261,13 @@ class Comparison:
             painting=self.training.paintings[style],
             total=goal,
             content=statistics.fmean(each.content for each in painted),
-            texture=statistics.fmean(each.style for each in painted),
-            variation=statistics.fmean(each.variation for each in painted),
+            style_loss=statistics.fmean(each.style for each in painted),
+            tv=statistics.fmean(each.variation for each in painted),
             spread=statistics.pstdev(each.total for each in painted),
             iterations=len(curve) - 1 if curve[-1] <= goal else None,
             curve=tuple(curve),
+            date=provenance.today(),
+            hardware=provenance.hardware(),
         )
 
     def _stylizer(self, style: str) -> Stylizer:

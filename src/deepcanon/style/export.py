@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from deepcanon.core.record import Record
 from deepcanon.engine.export import Interface, export
-from deepcanon.style.forms import SHIPPED, Forms, cut
+from deepcanon.style.forms import SHIPPED, Forms, cut, instance_norm
 from deepcanon.style.johnson import ConvNorm, Output, Padding, Residual, TransformNet, Upsampling
 from deepcanon.style.norms import ConditionalInstanceNorm
 
@@ -63,7 +63,7 @@ class ForPictures(nn.Module):
 
         def norm(layer: nn.Module, y: Tensor) -> Tensor:
             if isinstance(layer, ConditionalInstanceNorm):
-                return forms.normalise(y, *vectors[layer])
+                return instance_norm(y, *vectors[layer])
             return layer(y, None)  # type: ignore[no-any-return]
 
         def conv_norm(layer: ConvNorm, y: Tensor) -> Tensor:

@@ -17,10 +17,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from deepcanon.style.norms import EPS
+
 Map = Float[Tensor, "b c h w"]
 Vector = Float[Tensor, "b c 1 1"]
-
-EPS = 1e-5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,6 @@ class Forms:
 
     enlarge: Callable[[Map, nn.Conv2d], Map]
     leave: Callable[[Map, nn.Conv2d], Map]
-    normalise: Callable[[Map, Vector, Vector], Map]
 
 
 def cut(x: Map, first: int = 0, *, height: int, width: int) -> Map:
@@ -119,6 +118,6 @@ def instance_norm(x: Map, scale: Vector, shift: Vector) -> Map:
     return functional.instance_norm(x, eps=EPS) * scale + shift
 
 
-PLAIN = Forms(enlarge=enlarged, leave=one_by_one, normalise=instance_norm)
+PLAIN = Forms(enlarge=enlarged, leave=one_by_one)
 # OpenVINO computes these in one layout, without a copy between (channels last, bf16 or f32).
-SHIPPED = Forms(enlarge=between, leave=four_at_once, normalise=instance_norm)
+SHIPPED = Forms(enlarge=between, leave=four_at_once)

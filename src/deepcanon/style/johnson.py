@@ -49,6 +49,7 @@ from torch.nn import functional
 
 from deepcanon.core.catalog import ModelCard, Variant, register
 from deepcanon.engine.export import read_weights
+from deepcanon.nn.taps import check_size
 from deepcanon.nn.weights import Weights, copy_into, read
 from deepcanon.style.norms import ConditionalInstanceNorm, UnconditionalNorm
 
@@ -207,7 +208,9 @@ class TransformNet(nn.Module):
         """RGB pictures in 0..1 -> repainted pictures in 0..1, of the same size, 16x16 or more.
 
         ``weights``, needed by ``multistyle`` alone, has one row a picture: how much of each style.
+        Raises BadInput for pictures with a side under 16 pixels.
         """
+        check_size(pictures, smallest=SMALLEST)
         height, width = pictures.shape[-2:]
         x = (pictures - 0.5) * 4  # about -2..2, where weights drawn at random work well
         if self.config.padding is Padding.REFLECT_ONCE:

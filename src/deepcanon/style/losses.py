@@ -7,7 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+from deepcanon.style.color import LUMA
+
 CELL = 8  # pixels whose mean is one tone
 PERIOD = 4  # pixels after which a pattern of two doublings of the size repeats
 

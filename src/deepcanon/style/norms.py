@@ -7,6 +7,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+EPS = 1e-5  # under the root of the variance: torch's default
+
 
 class ConditionalInstanceNorm(nn.Module):
     """Instance norm whose scale and shift are a weighted mean of each style's own vectors.
@@ -26,7 +28,7 @@ class ConditionalInstanceNorm(nn.Module):
         """Statistics of each picture and channel; weights sum to 1 for a mean."""
         if weights is None:
             raise ValueError("a multistyle network needs style weights, one row a picture")
-        x = functional.instance_norm(x, eps=1e-5)
+        x = functional.instance_norm(x, eps=EPS)
         weights = weights.to(self.scales.dtype)
         scale = (weights @ self.scales)[:, :, None, None]
         shift = (weights @ self.shifts)[:, :, None, None]

@@ -13,7 +13,6 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, overload
@@ -22,9 +21,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from deepcanon.core.assets import shipped
+from deepcanon.core.assets import find
 from deepcanon.core.errors import BadInput, Failed
-from deepcanon.core.images import Picture, Source, load, save, shrink
+from deepcanon.core.images import SUFFIXES, Picture, Source, load, save, shrink
+from deepcanon.core.near import did_you_mean
+from deepcanon.core.picture import Pixels
 from deepcanon.core.record import Record, read_record
 from deepcanon.engine.session import Session, open_session
 from deepcanon.style.color import finish
@@ -34,14 +35,13 @@ __all__ = [
     "Stylized",
     "Stylizer",
     "check_strength",
+    "check_style_name",
     "parse_style",
     "style_names",
 ]
 
 DEFAULT_STYLE = "starry-night"
 SHIPPED = "multistyle"  # the manifest's name of the network with all shipped styles
-
-Pixels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,10 +85,10 @@ class Stylized:
 class Stylizer:
     """Repaints pictures in one style, or in a blend: `Stylizer("starry-night:0.6,udnie:0.4")`.
 
-    `model` is a `.onnx` file with a record (default: the shipped network with all styles), `engine`
-    one of openvino, onnxruntime, torch, or auto. The networks stay loaded for the process, so a
-    second Stylizer costs nothing. Raises `BadInput` for unknown styles and engines, bad weights,
-    and files without a record.
+    `model` is a `.onnx` file with a record, or the name of a shipped network (default: the one with
+    all styles), `engine` one of openvino, onnxruntime, torch, or auto. The networks stay loaded for
+    the process, so a second Stylizer costs nothing. Raises `BadInput` for unknown styles and
+    engines, bad weights, and files without a record.
     """
 
     def __init__(
@@ -210,6 +210,25 @@ def parse_style(text: str, names: Sequence[str]) -> dict[str, float]:
     return {name: weight / total for name, weight in weights.items()}
 
 
+def check_style_name(name: str, *, setting: str) -> None:
+    """Raise `BadInput` for a name that `parse_style`, or --style, could not be given.
+
+    `setting` is the setting of a recipe that says the name, for the hint.
+    """
+    strange = next((sign for sign in ",:/" if sign in name), None)
+    if not name.strip():
+        complaint = "the name of a style is blank"
+    elif name != name.strip():
+        complaint = f"the style name '{name}' begins or ends with a blank"
+    elif strange is not None:
+        complaint = f"the style name '{name}' has a '{strange}' in it, so --style cannot say it"
+    elif Path(name).suffix.lower() in SUFFIXES:
+        complaint = f"the style name '{name}' ends like a picture file, so --style would open one"
+    else:
+        return
+    raise BadInput(complaint, hint=f"choose another name: --set {setting}")
+
+
 def _weight(number: str, *, name: str) -> float:
     try:
         weight = float(number)
@@ -225,10 +244,8 @@ def _weight(number: str, *, name: str) -> float:
 
 
 def _unknown_style(name: str, names: Sequence[str]) -> BadInput:
-    near = get_close_matches(name.lower(), names, n=3, cutoff=0.5)
-    if near:
-        return BadInput(f"there is no style '{name}'", hint=f"did you mean: {', '.join(near)}")
-    return BadInput(f"there is no style '{name}'", hint=f"the styles are {', '.join(names)}")
+    hint = did_you_mean(name, names, otherwise=f"the styles are {', '.join(names)}")
+    return BadInput(f"there is no style '{name}'", hint=hint)
 
 
 def check_strength(strength: float) -> None:
@@ -239,7 +256,7 @@ def check_strength(strength: float) -> None:
 
 def _open(model: str | Path | None) -> tuple[Path, Record]:
     """The file of a network and its record, which must be that of a style network."""
-    path = shipped(SHIPPED) if model is None else Path(model)
+    path = find(SHIPPED if model is None else model)
     if path.suffix.lower() != ".onnx":
         raise BadInput(
             f"{path} is not a .onnx file", hint="make one of a checkpoint with deepcanon export"

@@ -10,30 +10,36 @@ from typing import Any
 
 from deepcanon.core.atomic import write_whole
 from deepcanon.core.errors import BadInput
-from deepcanon.training import provenance
 
 __all__ = ["Report", "Score", "markdown"]
+
+# What older reports call some fields, and where the whole report had one date and one machine.
+_FORMERLY = {"style_loss": "texture", "tv": "variation"}
+_ONCE = ("date", "hardware")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
     """What one pass in a style is worth.
 
-    `total` and its unweighted parts `content`, `variation` and `texture` (the style term) are
-    means over the photographs of what the network painted; `spread` is the standard deviation of
-    the total. `curve` is the mean of the best totals so far after 0, 1, ... iterations of L-BFGS,
+    `total` and its unweighted parts `content`, `style_loss` and `tv` (total variation) are means
+    over the photographs of what the network painted; `spread` is the standard deviation of the
+    total. `curve` is the mean of the best totals so far after 0, 1, ... iterations of L-BFGS,
     as far as it was followed. `iterations` is None when it took more than were allowed.
+    `date` and `hardware` are those of the measurement.
     """
 
     style: str
     painting: str
     total: float
     content: float
-    texture: float
-    variation: float
+    style_loss: float
+    tv: float
     spread: float
     iterations: int | None
     curve: tuple[float, ...]
+    date: str
+    hardware: str
 
     @property
     def worth(self) -> str:
@@ -43,7 +49,10 @@ class Score:
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> Score:
         """From what `dataclasses.asdict` gave, perhaps through JSON."""
-        known = {each.name: content[each.name] for each in fields(cls)}
+        known = {
+            each.name: content[each.name if each.name in content else _FORMERLY[each.name]]
+            for each in fields(cls)
+        }
         return cls(**{**known, "curve": tuple(content["curve"])})
 
 
@@ -78,8 +87,6 @@ class Report:
         """Everything, ready for JSON."""
         return {
             "settings": self.settings,
-            "date": provenance.today(),
-            "hardware": provenance.hardware(),
             "scores": [asdict(score) for score in self.scores.values()],
         }
 
@@ -87,7 +94,8 @@ class Report:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             settings = content["settings"]
-            scores = [Score.of(each) for each in content["scores"]]
+            once = {key: content[key] for key in _ONCE if key in content}
+            scores = [Score.of({**once, **each}) for each in content["scores"]]
         except (OSError, ValueError, KeyError, TypeError) as cause:
             raise BadInput(
                 f"{path} is there and is no report of deepcanon evaluate",
@@ -105,11 +113,11 @@ class Report:
 def markdown(scores: Sequence[Score]) -> str:
     """A table for people."""
     lines = [
-        "| style | one pass | content | style | variation | the photograph | L-BFGS iterations |",
+        "| style | one pass | content | style loss | tv | the photograph | L-BFGS iterations |",
         "|---|---|---|---|---|---|---|",
     ]
     for each in scores:
-        figures = (each.content, each.texture, each.variation, each.curve[0])
+        figures = (each.content, each.style_loss, each.tv, each.curve[0])
         cells = [each.style, f"{each.total:.3f} ± {each.spread:.3f}"]
         cells += [f"{figure:.4f}" for figure in figures] + [each.worth]
         lines.append("| " + " | ".join(cells) + " |")

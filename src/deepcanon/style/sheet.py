@@ -8,15 +8,13 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from deepcanon.core.images import Picture
+from deepcanon.core.picture import Picture, Pixels
 from deepcanon.style.predict import Stylized, Stylizer, style_names
 
 __all__ = ["contact_sheet", "every_style"]
 
-Pixels = npt.NDArray[np.uint8]
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 _PAPER = (250, 250, 248)

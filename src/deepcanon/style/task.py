@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytorch_lightning as pl
@@ -52,6 +52,17 @@ class Weighting(NamedTuple):
     content_weight: float
     style_weight: float
     tv_weight: float
+
+    @classmethod
+    def of(cls, recipe: Mapping[str, Any]) -> Weighting:
+        """Read a `TransformRecipe` as plain data. Raises KeyError for what it does not say."""
+        return cls(
+            content_tap=str(recipe["content_tap"]),
+            style_taps={tap: float(share) for tap, share in recipe["style_taps"].items()},
+            content_weight=float(recipe["content_weight"]),
+            style_weight=float(recipe["style_weight"]),
+            tv_weight=float(recipe["tv_weight"]),
+        )
 
 
 class Judgement(NamedTuple):

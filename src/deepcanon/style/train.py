@@ -13,7 +13,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from deepcanon.core import images
-from deepcanon.core.assets import shipped
+from deepcanon.core.assets import find
+from deepcanon.core.catalog import create_model
 from deepcanon.core.errors import BadInput
 from deepcanon.core.record import Record, read_record
 from deepcanon.style import johnson
@@ -21,7 +22,9 @@ from deepcanon.style.data import Crops, Photos, Picked, load_picture
 from deepcanon.style.export import export_transform_net
 from deepcanon.style.features import load_features
 from deepcanon.style.norms import ConditionalInstanceNorm
+from deepcanon.style.predict import check_style_name
 from deepcanon.style.recipes import JohnsonRecipe, NewStyleRecipe, TransformRecipe
+from deepcanon.style.repaint import to_pixels
 from deepcanon.style.task import PerceptualLoss, Repainting, Weighting
 from deepcanon.training import provenance
 from deepcanon.training.fit import Run, fit, scores
@@ -41,13 +44,23 @@ class _Fitted(NamedTuple):
 def train(recipe: JohnsonRecipe, *, folder: Path, resume: bool, quiet: bool) -> Path | None:
     """Train and export to ``folder/johnson-VARIANT.onnx``; None when interrupted.
 
-    Raises BadInput for photographs or paintings that are missing or cannot be read.
+    Raises BadInput for photographs or paintings that are missing or cannot be read, and for styles
+    whose names could not be used.
     """
+    for style in recipe.styles:
+        check_style_name(style, setting="styles='{my-style: painting.jpg}'")
     if not recipe.styles:
         raise BadInput(
             "the recipe names no painting",
             hint="--set styles='{my-style: painting.jpg}' --set paintings=FOLDER",
         )
+    for setting in ("turns", "content_weights"):
+        for style in getattr(recipe, setting):
+            if style not in recipe.styles:
+                raise BadInput(
+                    f"{setting} names {style}, which is no style of the recipe",
+                    hint=f"--set {setting}={{}} treats all styles alike",
+                )
     config = johnson.CONFIGS[recipe.variant]
     if config.norm is johnson.Norm.CONDITIONAL:
         config = dataclasses.replace(config, styles=len(recipe.styles))
@@ -72,6 +85,7 @@ def train(recipe: JohnsonRecipe, *, folder: Path, resume: bool, quiet: bool) -> 
         net,
         recipe,
         paintings,
+        variant=recipe.variant,
         turns=turns,
         content_weights=[
             recipe.content_weights.get(style, recipe.content_weight) for style in recipe.styles
@@ -83,9 +97,8 @@ def train(recipe: JohnsonRecipe, *, folder: Path, resume: bool, quiet: bool) -> 
     )
     if fitted is None:
         return None
-    record = dataclasses.replace(fitted.record, variant=recipe.variant)
     return export_transform_net(
-        fitted.net, folder / f"johnson-{recipe.variant}.onnx", record=record
+        fitted.net, folder / f"johnson-{recipe.variant}.onnx", record=fitted.record
     )
 
 
@@ -94,12 +107,14 @@ def train_new_style(
 ) -> Path | None:
     """Learn the vectors of one more painting; the exported network keeps its other styles too.
 
-    Raises BadInput when the start is no multistyle network or already has the style.
+    Its record keeps what the start's says of them. Raises BadInput when the start is no multistyle
+    network or already has the style, and when the style's name could not be used.
     """
-    start = Path(recipe.start) if Path(recipe.start).exists() else shipped(recipe.start)
-    before = read_record(start)
     name = recipe.name or Path(recipe.painting).stem
-    if before.variant != "multistyle":
+    check_style_name(name, setting="name=...")
+    start = find(recipe.start)
+    before = read_record(start)
+    if (before.model, before.variant) != ("johnson", "multistyle"):
         raise BadInput(
             f"{start.name} is a {before.model} {before.variant}, which has no style vectors",
             hint="start from the shipped multistyle, or from a network trained by that recipe",
@@ -108,10 +123,13 @@ def train_new_style(
         raise BadInput(
             f"{start.name} already has a style {name}", hint="choose another: --set name=..."
         )
-    old = johnson.TransformNet(dataclasses.replace(johnson.MULTISTYLE, styles=len(before.labels)))
+    old = create_model(
+        "johnson", variant="multistyle", **{**before.config, "styles": len(before.labels)}
+    )
+    assert isinstance(old, johnson.TransformNet)
     johnson.load(old, start)
     # Training sees one style only: the new one, which starts at the mean of the others.
-    net = johnson.TransformNet(dataclasses.replace(johnson.MULTISTYLE, styles=1))
+    net = johnson.TransformNet(dataclasses.replace(old.config, styles=1))
     vectors = [key for key, _ in net.named_parameters() if key.endswith((".scales", ".shifts"))]
     net.load_state_dict(
         {
@@ -126,6 +144,7 @@ def train_new_style(
         net,
         recipe,
         paintings,
+        variant=before.variant,
         turns=[0],
         content_weights=[recipe.content_weight],
         start=start,
@@ -137,7 +156,7 @@ def train_new_style(
         return None
     learned = fitted.net.state_dict()
     labels = [*before.labels, name]
-    whole = johnson.TransformNet(dataclasses.replace(johnson.MULTISTYLE, styles=len(labels)))
+    whole = johnson.TransformNet(dataclasses.replace(old.config, styles=len(labels)))
     whole.load_state_dict(
         {
             key: torch.cat([value, learned[key]]) if key in vectors else value
@@ -147,10 +166,19 @@ def train_new_style(
     record = dataclasses.replace(
         fitted.record,
         labels=labels,
-        config={"styles": len(labels)},
+        config={**before.config, "styles": len(labels)},
+        licence=_licence(before, added=name),
+        recipe={**fitted.record.recipe, "base": before.recipe},
         notes=f"{name} was added to {', '.join(before.labels)}",
     )
     return export_transform_net(whole, folder / "new-style.onnx", record=record)
+
+
+def _licence(before: Record, *, added: str) -> str:
+    """What the start says of its own styles, and what is known of the one that was added."""
+    if before.licence == LICENCE:
+        return LICENCE
+    return f"{before.licence}. {added}: {LICENCE}"
 
 
 def _fit(
@@ -158,6 +186,7 @@ def _fit(
     recipe: TransformRecipe,
     paintings: dict[str, Path],
     *,
+    variant: str,
     turns: Sequence[int],
     content_weights: Sequence[float],
     start: Path | None,
@@ -167,19 +196,14 @@ def _fit(
 ) -> _Fitted | None:
     targets = [load_picture(path, short_side=recipe.painting_side) for path in paintings.values()]
     photos = Photos(recipe.photos, side=recipe.side + recipe.side // 3)
-    photos.warn()
+    if not quiet:
+        photos.warn()
     trained_on, kept_out = photos.split()
-    weighting = Weighting(
-        recipe.content_tap,
-        recipe.style_taps,
-        recipe.content_weight,
-        recipe.style_weight,
-        recipe.tv_weight,
-    )
+    content = provenance.as_dict(recipe)
     loss = PerceptualLoss(
         load_features(recipe.features),
         targets,
-        weighting=weighting,
+        weighting=Weighting.of(content),
         content_weights=content_weights,
     )
     net = net.to(memory_format=torch.channels_last)
@@ -192,7 +216,6 @@ def _fit(
         folder=folder / "previews",
         every=recipe.preview_every,
     )
-    content = provenance.as_dict(recipe)
     inputs = {
         "photos": provenance.sha256_of_listing(photos.paths),
         **{f"painting {style}": provenance.sha256_of(path) for style, path in paintings.items()},
@@ -211,7 +234,7 @@ def _fit(
         return None
     record = Record(
         model="johnson",
-        variant="multistyle",
+        variant=variant,
         domain="style",
         config={"styles": net.config.styles},
         labels=list(paintings),
@@ -258,6 +281,5 @@ class PreviewGrid(pl.Callback):
                 weights = style.expand(len(self.photos), -1) if conditional else None
                 columns.append(net(self.photos, weights).float())
         grid = torch.cat([torch.cat(list(column), dim=1) for column in columns], dim=2)
-        pixels = (grid.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
         self.folder.mkdir(parents=True, exist_ok=True)
-        images.save(pixels, self.folder / f"{step:06d}.jpg")
+        images.save(to_pixels(grid[None]), self.folder / f"{step:06d}.jpg")

@@ -148,10 +148,11 @@ def fit(
 
     ``recipe`` is stored in every checkpoint, and so are ``inputs``, digests of the files that the
     run reads; resuming with others raises BadInput that says what differs. Raises BadInput too
-    when the folder already holds a run and ``resume`` is off, and Failed, naming the step, when
-    the loss or a weight is no number; ``names`` then says what each sample of the step showed. A
-    second Ctrl-C raises KeyboardInterrupt at once. ``chance`` is what the loss of a task that logs
-    ``loss`` comes to by guessing; a run that does no better is warned of.
+    when the folder already holds a run and ``resume`` is off, and where ``data`` does, with a hint
+    at a checkpoint if there is one. Raises Failed, naming the step, when the loss or a weight is no
+    number; ``names`` then says what each sample of the step showed. A second Ctrl-C raises
+    KeyboardInterrupt at once. ``chance`` is what the loss of a task that logs ``loss`` comes to by
+    guessing; a run that does no better is warned of.
 
     Training is on the CPU only: no judge and no target of a task is moved to another device.
     """
@@ -218,6 +219,10 @@ def fit(
                 trainer.fit(task, loader, ckpt_path=last if resume else None, weights_only=True)
         except SIGTERMException:
             pass
+        except BadInput as error:  # a sample that cannot be made: what was learnt so far is sound
+            if not last.exists():
+                raise
+            raise BadInput(error.message, hint=f"{error.hint}; then go on with --resume") from error
         except SystemExit:  # Lightning's answer to a KeyboardInterrupt
             raise KeyboardInterrupt from None
     return trainer.global_step >= run.steps

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
+from datetime import timedelta
 from importlib import import_module
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -28,6 +29,8 @@ from deepcanon.core.errors import DeepcanonError, Failed
 
 _HOST = "127.0.0.1"
 _TO_END = 60.0  # seconds that the others have to end after the first one
+# The others wait while the first one measures, which may take longer than gloo's half hour.
+_TO_MEET = timedelta(days=7)
 _TO_TELL = 5.0  # seconds in which another that failed has said why
 
 
@@ -53,7 +56,9 @@ def strategy(here: Place) -> Any:
     """What Lightning's Trainer takes as its strategy."""
     if here.of == 1:
         return "auto"
-    return DDPStrategy(cluster_environment=_Group(here), process_group_backend="gloo")
+    return DDPStrategy(
+        cluster_environment=_Group(here), process_group_backend="gloo", timeout=_TO_MEET
+    )
 
 
 def run_together(

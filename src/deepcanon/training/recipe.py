@@ -13,7 +13,6 @@ Listing recipes needs neither PyTorch nor pydantic; those are imported when one 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 import pkgutil
 from collections.abc import Mapping, Sequence
@@ -25,6 +24,7 @@ from typing import Any, NamedTuple, get_type_hints
 
 import deepcanon
 from deepcanon.core.errors import BadInput, MissingExtra
+from deepcanon.core.near import did_you_mean
 
 
 class Named(NamedTuple):
@@ -64,8 +64,7 @@ def find(name: str) -> Named:
     found = all_recipes()
     if name in found:
         return found[name]
-    near = difflib.get_close_matches(name, found, n=3)
-    hint = f"did you mean: {', '.join(near)}" if near else "deepcanon recipes lists them"
+    hint = did_you_mean(name, found, otherwise="deepcanon recipes lists them")
     raise BadInput(f"no recipe is named '{name}'", hint=hint)
 
 
@@ -188,10 +187,9 @@ def _with(recipe: Any, path: str, value: Any, *, of: str, within: str = "") -> A
     key, _, rest = path.partition(".")
     names = [field.name for field in dataclasses.fields(recipe)]
     if key not in names:
-        near = difflib.get_close_matches(key, names, n=3)
         raise BadInput(
             f"recipe {of} has no setting '{within}{key}'",
-            hint=f"did you mean: {', '.join(near)}" if near else f"it has {', '.join(names)}",
+            hint=did_you_mean(key, names, otherwise=f"it has {', '.join(names)}"),
         )
     now = getattr(recipe, key)
     if dataclasses.is_dataclass(now):

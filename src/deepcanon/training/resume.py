@@ -97,8 +97,8 @@ def check_folder(folder: Path, *, resume: bool) -> None:
 def check_same_recipe(path: Path, recipe: dict[str, Any]) -> int:
     """The step a checkpoint stands at; BadInput that says what differs for another recipe.
 
-    More ``steps`` than before are allowed only where the schedule does not depend on them, and
-    here every schedule does, so they count as a difference.
+    More ``steps`` than before count as a difference too: most schedules depend on them, and where
+    one does not (constant), they are refused all the same, for one rule.
     """
     stored = read(path)["deepcanon"]
     if differing := list(_differences(stored["recipe"], recipe)):

@@ -124,7 +124,7 @@ def test_a_damaged_picture_is_named_in_two_lines_by_a_worker_too(tmp_path: Path)
     with pytest.raises(Unreadable) as error:
         list(loader)
     assert error.value.message == f"{bad} is empty (0 bytes)"
-    assert "--resume" in error.value.hint and error.value.exit_code == 2
+    assert "check-data" in error.value.hint and error.value.exit_code == 2
 
 
 def test_a_folder_is_decoded_in_the_first_round_only(tmp_path: Path) -> None:

@@ -1,7 +1,5 @@
 """What Inception-v3 and later are made of: by hand, and the starting weights' distribution."""
 
-import math
-
 import pytest
 import torch
 from torch import nn
@@ -18,7 +16,6 @@ from deepcanon.classify.inception_parts import (
     shrink,
     smooth,
     top,
-    truncated_normal,
     valid,
 )
 from deepcanon.core.errors import BadInput
@@ -96,18 +93,6 @@ def test_top_averages_any_map() -> None:
 
 
 # --- starting weights ----------------------------------------------------------------------------
-
-
-def test_truncated_normal_is_a_normal_without_its_tails() -> None:
-    torch.manual_seed(0)
-    weight = torch.empty(200_000)
-    truncated_normal(weight, std=0.5)
-    assert weight.abs().max().item() <= 1.0
-    assert weight.abs().max().item() > 0.999
-    assert weight.mean().item() == pytest.approx(0, abs=4 * 0.44 / math.sqrt(200_000))
-    assert weight.std().item() == pytest.approx(0.5 * 0.87963, rel=0.01)
-    # Of what is left, as much lies within one deviation as of the normal: 0.6827 / 0.9545.
-    assert (weight.abs() < 0.5).double().mean().item() == pytest.approx(0.7153, abs=0.005)
 
 
 def test_norms_start_anew() -> None:

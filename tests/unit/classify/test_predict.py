@@ -346,6 +346,7 @@ def test_a_checkpoint_is_no_network_to_run(tmp_path: Path) -> None:
     with pytest.raises(BadInput) as caught:
         Classifier(path)
     assert caught.value.hint == f"give {tmp_path / 'my.onnx'}"
+    (tmp_path / "my.pth").touch()
     with pytest.raises(BadInput, match=r"my.pth is not a .onnx file"):
         Classifier(tmp_path / "my.pth")
 

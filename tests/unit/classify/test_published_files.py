@@ -145,6 +145,23 @@ def test_fashion_mnist_is_known_by_its_folder(tmp_path: Path) -> None:
     assert (source.name, source.classes) == ("fashion-mnist", FASHION)
 
 
+@pytest.mark.parametrize(
+    ("folder", "fashion"),
+    [
+        ("FashionMNIST/raw", True),
+        ("fashion/mnist", True),
+        ("data/fashion_mnist", True),
+        ("old-fashioned/mnist", False),
+        ("fashion/sets/mnist", False),
+    ],
+)
+def test_fashion_is_a_word_in_one_of_the_last_two_names(
+    folder: str, fashion: bool, tmp_path: Path
+) -> None:
+    mnist(tmp_path / folder)
+    assert (open_source(tmp_path / folder).classes == FASHION) is fashion
+
+
 def test_names_beside_idx_files(tmp_path: Path) -> None:
     mnist(tmp_path)
     (tmp_path / "labels.txt").write_text("".join(f"kind {i}\n" for i in range(10)))

@@ -16,7 +16,6 @@ from deepcanon.classify.report import (
     confusion_matrix,
     per_class,
     places,
-    top_k,
 )
 from deepcanon.core.errors import BadInput
 
@@ -28,20 +27,18 @@ LABELS = np.array([1, 2, 1, 2])  # first, last, second, second
 CONFUSION = np.array([[2, 1, 0, 0], [0, 0, 2, 0], [0, 0, 0, 0], [0, 0, 0, 0]])
 
 
-def test_places_and_top_k() -> None:
+def test_places() -> None:
     assert places(SCORES, LABELS).tolist() == [0, 2, 1, 1]
-    assert [top_k(SCORES, LABELS, k=k) for k in (1, 2, 3)] == [0.25, 0.75, 1.0]
 
 
 def test_of_equal_scores_the_first_class_comes_first() -> None:
     """A network that says nothing is right for one class only, not for all."""
     even = np.full((3, 3), 1 / 3)
     assert places(even, np.array([0, 1, 2])).tolist() == [0, 1, 2]
-    assert top_k(even, np.array([0, 1, 2]), k=1) == pytest.approx(1 / 3)
 
 
 def test_no_picture_at_all() -> None:
-    assert np.isnan(top_k(np.empty((0, 3)), np.empty(0, np.int64), k=1))
+    assert places(np.empty((0, 3)), np.empty(0, np.int64)).size == 0
 
 
 def test_a_score_that_is_no_number_is_not_right() -> None:

@@ -45,6 +45,25 @@ def test_one_folder_has_nothing_to_judge_by(tmp_path: Path) -> None:
     assert (source.classes, len(source.train), len(source.val)) == (("a", "b"), 3, 0)
 
 
+def test_a_class_may_be_called_train(tmp_path: Path) -> None:
+    source = open_source(class_folders(tmp_path, {"bus": 1, "car": 1, "train": 2, "test": 1}))
+    assert source.classes == ("bus", "car", "test", "train")
+    assert (len(source.train), len(source.val)) == (5, 0)
+
+
+def test_splits_stay_splits_beside_other_folders(tmp_path: Path) -> None:
+    source = open_source(class_folders(tmp_path, {"train/a": 1, "train/b": 1, "notes": 0}))
+    assert source.classes == ("a", "b")
+
+
+def test_pictures_right_in_train_and_val_are_of_no_class(tmp_path: Path) -> None:
+    refused(class_folders(tmp_path, {"train": 2, "val": 1}), "train holds pictures and no class")
+
+
+def test_a_class_may_begin_with_an_underscore(tmp_path: Path) -> None:
+    assert open_source(class_folders(tmp_path, {"_none": 1, "a": 1})).classes == ("_none", "a")
+
+
 def test_numbered_classes_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     source = open_source(class_folders(tmp_path, {"10": 1, "9": 1, "0": 1}))
     assert source.classes == ("0", "9", "10")

@@ -40,7 +40,7 @@ def test_the_loss_is_the_mean_cross_entropy() -> None:
     loss = classification_loss(
         [logits], torch.tensor([0, 2]), auxiliary_weight=0.3, label_smoothing=0
     )
-    assert loss.item() == pytest.approx((math.log(2) + math.log(4)) / 2)
+    assert loss.whole.item() == pytest.approx((math.log(2) + math.log(4)) / 2)
 
 
 def test_each_auxiliary_loss_counts_its_weight() -> None:
@@ -49,21 +49,22 @@ def test_each_auxiliary_loss_counts_its_weight() -> None:
     loss = classification_loss(
         [right, even, even], target, auxiliary_weight=0.3, label_smoothing=0.0
     )
-    assert loss.item() == pytest.approx(2 * 0.3 * LN3)
+    assert loss.whole.item() == pytest.approx(2 * 0.3 * LN3)
+    assert loss.main.item() == pytest.approx(0, abs=1e-6)
 
 
 def test_label_smoothing_spreads_a_share_over_all_classes() -> None:
     # -log softmax is ln 2 for the class itself and ln 4 for the two others.
     logits = torch.tensor([[math.log(2), 0, 0]])
     loss = classification_loss([logits], torch.tensor([0]), auxiliary_weight=0, label_smoothing=0.3)
-    assert loss.item() == pytest.approx(0.8 * math.log(2) + 0.2 * math.log(4))
+    assert loss.whole.item() == pytest.approx(0.8 * math.log(2) + 0.2 * math.log(4))
 
 
 def test_the_loss_of_half_precision_logits_is_taken_in_full() -> None:
     logits = torch.zeros(1, 3, dtype=torch.bfloat16)
     loss = classification_loss([logits], torch.tensor([1]), auxiliary_weight=0, label_smoothing=0)
-    assert loss.dtype is torch.float32
-    assert loss.item() == pytest.approx(LN3)
+    assert loss.whole.dtype is torch.float32
+    assert loss.whole.item() == pytest.approx(LN3)
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from deepcanon.core.record import read_record
 from deepcanon.engine.export import read_weights
 from deepcanon.nn.weights import read
 from deepcanon.training.recipe import Chosen, start
+from tests.tiny_pictures import class_folders
 from tests.tiny_training import assert_same_state
 
 pytestmark = pytest.mark.row("C18")
@@ -187,6 +188,49 @@ def test_pictures_are_held_out_where_none_are_set_aside(
     made = run(tmp_path, replace(RECIPE, hold_out=0))
     assert made is not None and read_record(made).scores == {}
     assert read_record(made).data.endswith("12 pictures of 3 classes, 0 kept out")
+
+
+def test_damaged_pictures_are_named_and_left_out_before_the_first_step(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class_folders(tmp_path, {"train/a": 2, "train/b": 2, "val/a": 2})
+    bad = tmp_path / "train" / "b" / "1.png"
+    bad.write_bytes(b"")
+    prepared = training.prepare(replace(RECIPE, data=str(tmp_path)), quiet=False)
+    assert (len(prepared.source.train), len(prepared.source.val)) == (3, 2)
+    assert capsys.readouterr().err.splitlines() == [
+        f"skipped: {bad}: is empty (0 bytes)",
+        "1 skipped, 5 left",
+    ]
+
+
+def test_a_folder_that_would_take_minutes_is_not_looked_through(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class_folders(tmp_path, {"a": 2, "b": 2})
+    (tmp_path / "a" / "1.png").write_bytes(b"")
+    monkeypatch.setattr(training, "_READ_FIRST", 10)
+    recipe = replace(RECIPE, data=str(tmp_path), hold_out=0, preprocessing="torchvision")
+    prepared = training.prepare(recipe, quiet=False)
+    assert len(prepared.source.train) == 4
+    assert capsys.readouterr().err.startswith("note: not looking through 4 pictures for damaged")
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"hold_out": 0}, "waits for the error on pictures kept out, and none are"),
+        ({"patience": 3}, "waits for 3 measurements, 2 steps apart, and there are 4 steps"),
+    ],
+)
+def test_a_plateau_that_could_never_be_seen(
+    changes: dict[str, Any], says: str, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = replace(source, val=colours(0, seed=1))
+    monkeypatch.setattr(training, "open_source", lambda data: found)
+    with pytest.raises(BadInput, match=says) as refused:
+        training.prepare(replace(RECIPE, schedule="plateau", **changes), quiet=True)
+    assert "schedule=cosine" in refused.value.hint
 
 
 def test_a_picture_that_breaks_is_named_and_may_be_mended(
@@ -359,12 +403,13 @@ def test_auxiliary_classifiers_are_trained(source: Source, tmp_path: Path) -> No
     assert table[0] == "step,loss,auxiliary_loss,batch_top1,top1,top5"
 
 
-@pytest.mark.slow
-def test_two_processes_are_one_with_the_whole_batch(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Without batch norm, to rounding. Interrupted, they go on where they were, bit for bit."""
-    recipe = replace(
+def in_two_processes(tmp_path: Path) -> ClassifierRecipe:
+    """A recipe without batch norm, for pictures in ``tmp_path/data``."""
+    for part, seed in (("train", 0), ("val", 1)):
+        pictures = colours(12, seed=seed)
+        for place, label in enumerate(pictures.labels.tolist()):
+            save(pictures[place], tmp_path / "data" / part / CLASSES[label] / f"{place}.png")
+    return replace(
         RECIPE,
         data=str(tmp_path / "data"),
         model="convnet",
@@ -373,10 +418,10 @@ def test_two_processes_are_one_with_the_whole_batch(
         average=0.9,
         learning_rate=0.05,
     )
-    for part, seed in (("train", 0), ("val", 1)):
-        pictures = colours(12, seed=seed)
-        for place, label in enumerate(pictures.labels.tolist()):
-            save(pictures[place], tmp_path / "data" / part / CLASSES[label] / f"{place}.png")
+
+
+def states_of(recipe: ClassifierRecipe, tmp_path: Path) -> list[dict[str, torch.Tensor]]:
+    """What one process comes to, and what two do."""
     states = []
     for processes in (1, 2):
         chosen = Chosen("mine", "mine", replace(recipe, processes=processes))
@@ -384,10 +429,27 @@ def test_two_processes_are_one_with_the_whole_batch(
         made = start(chosen, folder=folder, resume=False, quiet=True)
         assert made is not None and read_record(made).scores
         states.append(torch.load(folder / "last.ckpt", weights_only=True)["state_dict"])
+    assert not torch.distributed.is_initialized()
+    return states
+
+
+def test_two_processes_take_two_steps_as_one_does(tmp_path: Path) -> None:
+    """The one test of several processes that is not slow."""
+    one, two = states_of(replace(in_two_processes(tmp_path), steps=2), tmp_path)
+    for key, value in one.items():
+        torch.testing.assert_close(two[key], value, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_two_processes_are_one_with_the_whole_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without batch norm, to rounding. Interrupted, they go on where they were, bit for bit."""
+    recipe = in_two_processes(tmp_path)
+    states = states_of(recipe, tmp_path)
     assert states[0].keys() == states[1].keys()
     for key, value in states[0].items():
         torch.testing.assert_close(states[1][key], value, rtol=1e-5, atol=1e-6)
-    assert not torch.distributed.is_initialized()
 
     # Interrupted and resumed they end bit for bit as they did. Only this process is asked to stop.
     chosen = Chosen("mine", "mine", replace(recipe, processes=2))

@@ -194,13 +194,14 @@ def test_imagenet_without_a_network_says_which_file_goes_where(
 def test_imagenet_from_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DEEPCANON_CACHE", str(tmp_path))
     monkeypatch.setenv("DEEPCANON_OFFLINE", "1")
-    source, path = randomised(vgg.VGG(narrow(A)), seed=0), tmp_path / "vgg11-8a719046.pth"
+    config = dataclasses.replace(narrow(A), image_side=224)  # of no other side are any published
+    source, path = randomised(vgg.VGG(config), seed=0), tmp_path / "vgg11-8a719046.pth"
     torch.save(source.state_dict(), path)
     official = dataclasses.replace(
         vgg_weights.IMAGENET["vgg11"], sha256=hashlib.sha256(path.read_bytes()).hexdigest()
     )
     monkeypatch.setitem(vgg_weights.IMAGENET, "vgg11", official)
-    net = vgg.VGG(narrow(A))
+    net = vgg.VGG(config)
     assert load(net, "imagenet") == TORCHVISION
     assert_close(net.state_dict(), source.state_dict())
 

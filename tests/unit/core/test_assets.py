@@ -17,6 +17,7 @@ from deepcanon.core.assets import (
     cache_folder,
     enter,
     fetch,
+    find,
     manifest,
     set_offline,
     shipped,
@@ -288,7 +289,7 @@ def test_a_changed_file_names_both_hashes(folder: Path) -> None:
         shipped("net")
     for content in (b"net", b"tampered"):
         assert hashlib.sha256(content).hexdigest() in caught.value.message
-    assert "reinstall" in caught.value.hint
+    assert "git" in caught.value.hint and "pip" not in caught.value.hint
 
 
 def test_a_missing_file(folder: Path) -> None:
@@ -314,3 +315,47 @@ def test_the_hash_is_taken_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(hashlib, "file_digest", again)
     shipped("net")
+
+
+# --- a path, or the name of what ships --------------------------------------------------------
+
+
+@pytest.fixture
+def beside(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    enter("net", file="net.onnx", kind="model", licence="Apache-2.0")
+    monkeypatch.chdir(tmp_path_factory.mktemp("working"))
+    return folder
+
+
+def test_a_bare_word_is_what_ships_whatever_the_folder_holds(beside: Path) -> None:
+    assert find("net") == find(Path("net")) == beside / "net.onnx"
+    Path("net").mkdir()
+    assert find("net") == beside / "net.onnx"
+    Path("net").rmdir()
+    Path("net").touch()
+    assert find("net") == beside / "net.onnx"
+
+
+@pytest.mark.parametrize("name", ["mine.onnx", "runs/mine", "./net", "mine.v2"])
+def test_an_ending_or_a_separator_is_a_path(beside: Path, name: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        find(name)
+    assert caught.value.message == f"{Path(name)} does not exist"
+    assert caught.value.hint == "check the path of the model file"
+    Path(name).parent.mkdir(exist_ok=True)
+    Path(name).touch()
+    assert find(name) == find(Path.cwd() / name).relative_to(Path.cwd()) == Path(name)
+
+
+def test_a_folder_is_no_model(beside: Path) -> None:
+    Path("runs").mkdir()
+    with pytest.raises(BadInput, match="runs is a folder"):
+        find("runs/")
+
+
+def test_a_word_that_does_not_ship(beside: Path) -> None:
+    with pytest.raises(BadInput, match="nothing named 'nett' ships") as caught:
+        find("nett")
+    assert "did you mean net?" in caught.value.hint

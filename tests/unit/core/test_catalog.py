@@ -237,4 +237,15 @@ def test_create_imports_the_module_that_the_index_names(
 def test_models_of_others_stay_out_of_the_index(monkeypatch: pytest.MonkeyPatch) -> None:
     register(card("mine"))(lambda config: None)
     write_index(monkeypatch)
-    assert list_models() == []
+    assert catalog._index() == {}
+
+
+def test_models_of_others_are_listed(home: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    enter(home, card("b"))
+    write_index(monkeypatch)
+    register(card("a"))(lambda config: None)
+    register(card("mine", domain="audio"))(lambda config: None)
+    listed = list_models()
+    assert [each.name for each in listed] == ["mine", "a", "b"]
+    assert [each.name for each in list_models(domain="audio")] == ["mine"]
+    assert listed[1].variants["deep"].config["depth"] == 9  # plain, as those of the index

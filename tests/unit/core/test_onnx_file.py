@@ -156,6 +156,6 @@ def _quietly(ask: Callable[[Any], object], path: Path) -> None:
 def test_empty_missing_and_a_folder(tmp_path: Path) -> None:
     empty = tmp_path / "empty.onnx"
     empty.touch()
-    for path, why in ((empty, "empty"), (tmp_path / "none.onnx", "exist"), (tmp_path, "read")):
+    for path, why in ((empty, "empty"), (tmp_path / "none.onnx", "exist"), (tmp_path, "a folder")):
         with pytest.raises(BadInput, match=why):
             open_onnx(path)

@@ -138,7 +138,7 @@ def test_text_is_not_weights(tmp_path: Path) -> None:
 def test_missing_file_folder_and_unknown_kind(tmp_path: Path) -> None:
     assert "does not exist" in refused(tmp_path / "a.pth").message
     (tmp_path / "b.pth").mkdir()
-    assert "does not exist" in refused(tmp_path / "b.pth").message
+    assert "is a folder" in refused(tmp_path / "b.pth").message
     (tmp_path / "c.caffemodel").write_bytes(b"1")
     assert ".safetensors" in refused(tmp_path / "c.caffemodel").hint
 

@@ -18,11 +18,12 @@ from deepcanon.classify.data import Samples
 from deepcanon.classify.recipes import ClassifierRecipe
 from deepcanon.core.errors import BadInput
 from deepcanon.core.images import load
-from deepcanon.reproduce.contest import Contestant, Counts, Finding
+from deepcanon.reproduce import degradation
+from deepcanon.reproduce.contest import Contestant, Counts, Finding, _judged
 from deepcanon.reproduce.curves import Claim, Curve
 from deepcanon.reproduce.page import markdown
 from deepcanon.reproduce.pictures import even, open_shared
-from tests.tiny_contest import two_classes
+from tests.tiny_contest import curve, two_classes
 
 pytestmark = pytest.mark.row("C15", "C16")
 
@@ -236,6 +237,26 @@ def test_one_that_diverges_is_a_result(tmp_path: Path, data: Path, finding: Find
     assert [point.step for point in curve.running] == [1, 2]
     assert done.table["verdict"].startswith("not reproduced at this scale: they learn")
     assert "| none: diverged |" in done.files[0].read_text(encoding="utf-8")
+
+
+def test_what_was_trained_is_kept_when_judging_fails(
+    tmp_path: Path, data: Path, finding: Finding, built: dict[str, nn.Module]
+) -> None:
+    def fail(curves: Mapping[str, Curve], counts: Counts) -> list[Claim]:
+        raise IndexError
+
+    with pytest.raises(IndexError):
+        replace(finding, judge=fail).run(tmp_path, data=data)
+    built.clear()
+    assert finding.run(tmp_path, data=data).table["verdict"] == "reproduced"
+    assert not built
+
+
+def test_no_paper_is_about_stand_in_pictures() -> None:
+    settings = {"data": "standin", "classes": 10, "held_out": 200}
+    finding = degradation.FINDING
+    curves = {each.name: curve([0.5]) for each in finding.contestants}
+    assert _judged(finding, curves, settings) == ([], "not judged: stand-in pictures")
 
 
 def test_a_source_without_held_out_pictures_lends_some(tmp_path: Path) -> None:

@@ -109,6 +109,28 @@ def test_the_small_networks_differ_in_one_thing() -> None:
     assert found["none"] == found["dropout"]
 
 
+LOST = curve([], end=End.DIVERGED, train_error=None, held_out_error=None)
+
+
+@pytest.mark.row("C7", "C9", "C10", "C15", "C16")
+@pytest.mark.parametrize("name", FINDINGS)
+def test_one_that_diverged_before_its_first_point_is_judged(name: str) -> None:
+    """Whichever it is, and all of them: nothing is concluded by luck."""
+    finding = FINDINGS[name]
+    good = curve([0.5, 0.2], [0.5, 0.2])
+    names = [each.name for each in finding.contestants]
+    for each in names:
+        claims = finding.judge({other: good for other in names} | {each: LOST}, COUNTS)
+        if not each.startswith(MAY_DIVERGE):
+            assert not all(held(claims)), each
+    claims = finding.judge(dict.fromkeys(names, LOST), COUNTS)
+    assert not any(held(claims))
+    assert any("diverged" in claim.seen or claim.seen == "not in these steps" for claim in claims)
+
+
+MAY_DIVERGE = ("relu ", "tanh ", "none x5", "sigmoid x5")  # one rate of several; without norms
+
+
 @pytest.mark.row("C16")
 def test_degradation() -> None:
     def at(*errors: float) -> dict[str, Curve]:
@@ -179,6 +201,10 @@ def test_batch_norm() -> None:
     bad = good | {"BN": curve([0.5], [0.5]), "BN x5": never, "BN x30": never, "none x5": good["BN"]}
     bad["sigmoid x5"] = good["BN x5 sigmoid"]
     assert held(bn.judge(bad, COUNTS)) == [True, False, False, False, False]
+    # A difference that may be chance is none, and what diverged itself is no measure.
+    close = good | {"none x5": curve([0.5], [0.5], held_out_error=0.525)}
+    assert held(bn.judge(close, COUNTS))[3] is False
+    assert held(bn.judge(good | {"BN x5 sigmoid": LOST, "sigmoid x5": LOST}, COUNTS))[4] is False
 
 
 @pytest.mark.row("C7")
@@ -205,6 +231,10 @@ def test_relu_vs_tanh() -> None:
     assert held(never) == [True, True]
     assert never[1].seen == "more than 3.0 times"
     assert held(relu_vs_tanh.judge(at(tanh_1=[0.2]), COUNTS)) == [False]
+    lost = at(relu_1=[0.2]) | {f"tanh {rate:g}": LOST for rate in relu_vs_tanh.RATES[1:]}
+    assert relu_vs_tanh.judge(lost, COUNTS)[1].seen == "more than 3.0 times"
+    lost[f"tanh {relu_vs_tanh.RATES[0]:g}"] = LOST
+    assert held(relu_vs_tanh.judge(lost, COUNTS)) == [False]
 
 
 @pytest.mark.row("C9")
@@ -216,6 +246,8 @@ def test_dropout() -> None:
     assert claims[2].seen == "40 steps against 20: 2.0 times"
     never = curve([0.6], train_error=0.3, held_out_error=0.41)
     assert held(dropout.judge({"none": without, "dropout": never}, COUNTS)) == [True, False, True]
+    near = curve([0.6, 0.25], train_error=0.005, held_out_error=0.4)
+    assert held(dropout.judge({"none": without, "dropout": near}, COUNTS))[0] is False
     slow = dropout.judge({"none": never, "dropout": good}, COUNTS)
     assert held(slow) == [False, True, False]
     assert "not reached either" in slow[2].seen

@@ -15,6 +15,7 @@ from deepcanon.core.images import load, save
 from deepcanon.core.standin import painting, picture_folder
 from deepcanon.reproduce.slim_features import METHODS, markdown, run, summary
 from deepcanon.style.gatys import MODERN
+from deepcanon.training import provenance
 from tests.tiny_features import TinyFeatures
 
 pytestmark = pytest.mark.row("T1")
@@ -50,6 +51,7 @@ def test_a_whole_run(tmp_path: Path) -> None:
     page, table, grid = done.files
     assert json.loads(table.read_text(encoding="utf-8")) == done.table
     assert page.read_text(encoding="utf-8") == markdown(done.table)
+    assert done.table["machine"] == f"{provenance.hardware()}, 1 threads"
     pairs = done.table["pairs"]
     assert [(pair["photo"], pair["painting"]) for pair in pairs] == [
         (f"generated {content}", f"generated {style}")
@@ -125,6 +127,17 @@ def test_folders_and_what_is_taken_of_them(tmp_path: Path) -> None:
     assert names == {
         (f"photo-000{photo}.jpg", f"{style}.png") for photo in (0, 1) for style in (0, 1, 2)
     }
+    assert done.table["skipped"] == []
+
+
+def test_a_photograph_that_cannot_be_read_is_skipped(tmp_path: Path) -> None:
+    picture_folder(tmp_path / "photos", 2, size=(40, 48))
+    (tmp_path / "photos" / "a.jpg").write_bytes(b"no picture")
+    options: dict[str, Any] = {"iterations": 1, "schedule": (1, 1), "count": 1, "minutes": 0}
+    done = quick(tmp_path / "out", photos=f"{tmp_path}/photos/*.jpg", **options)
+    assert [pair["photo"] for pair in done.table["pairs"]] == ["photo-0000.jpg"]
+    (complaint,) = done.table["skipped"]
+    assert "a.jpg" in complaint
 
 
 def test_after_its_minutes_it_begins_nothing_new(tmp_path: Path) -> None:
@@ -177,8 +190,7 @@ def test_the_page() -> None:
         ],
         "of_pairs": 30,
         "size": 256,
-        "machine": "x86_64, 2 cores, 2 threads",
-        "torch": "2.6",
+        "machine": "x86_64, 2 cores, torch 2.6, 2 threads",
         "schedule": [100, 40],
         "summary": summary([pair(6.0, 0.2, None)]),
     }

@@ -11,6 +11,7 @@ import torch
 
 from deepcanon.core.errors import BadInput
 from deepcanon.reproduce.style_speed import CHAPTER, markdown, random_vgg19, run
+from deepcanon.training import provenance
 from tests.tiny_features import TinyFeatures
 
 pytestmark = pytest.mark.row("T4")
@@ -33,6 +34,7 @@ def test_it_times_and_scales(tmp_path: Path) -> None:
     assert torch.get_num_threads() == before
     assert seen == [(32, 32, 3)] * 5 + [(48, 48, 3)] * 5  # two to warm up
     assert [(step, total) for step, total, _ in told] == [(n, 8) for n in range(1, 9)]
+    assert done.table["machine"] == f"{provenance.hardware()}, 1 threads"
     first, second = done.table["rows"]
     assert (first["size"], second["size"]) == (32, 48)
     for row in (first, second):
@@ -66,8 +68,7 @@ def test_the_chapters_figures_stand_beside_ours() -> None:
     table = {
         "timed_iterations": 20,
         "timed_passes": 10,
-        "machine": "x86_64, 2 cores, 2 threads",
-        "torch": "2.6",
+        "machine": "x86_64, 2 cores, torch 2.6, 2 threads",
         "engine": "openvino",
         "weights": "random",
         "rows": [row, {**row, "size": 64, "chapter": None}],

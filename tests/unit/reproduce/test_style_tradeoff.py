@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from deepcanon.core.images import load, save
 from deepcanon.core.standin import painting
@@ -54,6 +55,24 @@ def test_it_takes_pictures_and_ratios(tmp_path: Path, photo_file: Path) -> None:
     assert done.table["painting"] == "painting.png"
     assert (done.table["width"], done.table["height"]) == (32, 24)
     assert len(done.table["rows"]) == 1
+
+
+def test_threads_hold_for_the_descent_alone(tmp_path: Path) -> None:
+    before, seen = torch.get_num_threads(), []
+    torch.set_num_threads(2)
+    try:
+        run(
+            tmp_path,
+            features=TinyFeatures(),
+            iterations=1,
+            size=32,
+            ratios=(1e-2,),
+            threads=1,
+            on_progress=lambda *_: seen.append(torch.get_num_threads()),
+        )
+        assert (seen, torch.get_num_threads()) == ([1], 2)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_an_interrupt_writes_nothing(tmp_path: Path) -> None:

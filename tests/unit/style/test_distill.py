@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +13,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from deepcanon.core.errors import BadInput
+from deepcanon.core.standin import picture_folder
 from deepcanon.style import distill
 from deepcanon.style.distill import (
     Distillation,
@@ -164,6 +167,18 @@ def test_how_far_pictures_walk_is_drawn_by_seed_and_step(monkeypatch: pytest.Mon
     monkeypatch.setattr(still, "log_dict", lambda terms: None)
     still.training_step(pictures, 0)
     assert len(walked) == 12
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+def test_skipped_pictures_are_named_unless_quiet(
+    quiet: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture_folder(tmp_path, 5, seed=1)
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    recipe = replace(RECIPE, photos=str(tmp_path), paintings=str(tmp_path), teacher="gone.h5")
+    with pytest.raises(BadInput, match=r"gone\.h5"):  # it is looked for after the pictures
+        distill.train(recipe, folder=tmp_path / "run", resume=False, quiet=quiet)
+    assert ("bad.png" in capsys.readouterr().err) is not quiet
 
 
 def task(**changes: Any) -> Distillation:

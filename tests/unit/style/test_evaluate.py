@@ -19,6 +19,7 @@ from deepcanon.style import evaluate, repaint
 from deepcanon.style.data import held_out, load_picture
 from deepcanon.style.evaluate import Comparison, Photo, Precision, Training, photographs, square
 from deepcanon.style.task import PerceptualLoss, Weighting
+from deepcanon.training import provenance
 from tests import tiny_style
 from tests.tiny_features import TinyFeatures
 
@@ -104,6 +105,21 @@ def test_a_style_that_was_added_is_the_last_one() -> None:
     assert found.paintings == {"mine": "mine.jpg"}
 
 
+def test_the_paintings_of_the_styles_before_are_those_of_their_own_recipes() -> None:
+    first = {**RECIPE, "styles": {"old": "old.jpg", "older": "older.jpg"}, "tv_weight": 9.0}
+    second = {**RECIPE, "styles": None, "painting": "mine.jpg", "base": first}
+    third = {**RECIPE, "styles": None, "painting": "yours.jpg", "base": second}
+    labels = ["older", "unknown", "old", "mine", "yours"]
+    found = Training.of(tiny_style.record(recipe=third, labels=labels))
+    assert list(found.paintings.items()) == [
+        ("older", "older.jpg"),
+        ("old", "old.jpg"),
+        ("mine", "mine.jpg"),
+        ("yours", "yours.jpg"),
+    ]
+    assert found.weighting == WEIGHTING  # that of the style added last
+
+
 @pytest.mark.parametrize("key", RECIPE)
 def test_a_record_that_does_not_say_it(key: str, tmp_path: Path, pictures: list[Photo]) -> None:
     with pytest.raises(BadInput, match=f"does not say its {key}"):
@@ -152,6 +168,20 @@ def test_of_a_folder_only_what_training_leaves_out(tmp_path: Path) -> None:
     assert f"'{tmp_path}/*'" in caught.value.hint
 
 
+def test_a_photograph_that_cannot_be_read_is_skipped(tmp_path: Path) -> None:
+    for name in ("1.png", "3.png", "4.png"):
+        save(photo(0, 24), tmp_path / name)
+    for name in ("0.png", "2.png", "5.png"):
+        (tmp_path / name).write_bytes(b"no picture")
+    told: list[str] = []
+    found = photographs(f"{tmp_path}/*.png", count=2, side=16, on_skip=told.append)
+    assert [each.name for each in found] == ["1.png", "3.png"]
+    assert len(told) == 2 and "0.png" in told[0] and "2.png" in told[1]
+    assert len(photographs(f"{tmp_path}/*.png", count=9, side=16)) == 3
+    with pytest.raises(BadInput, match=r"5\.png"):
+        photographs(tmp_path / "5.png", count=1, side=16)
+
+
 @pytest.mark.parametrize("bad", [{"count": 0, "side": 16}, {"count": 1, "side": 0}])
 def test_no_photographs_are_not_enough(photo_folder: Path, bad: dict[str, int]) -> None:
     with pytest.raises(BadInput):
@@ -171,12 +201,13 @@ def test_the_terms_are_those_of_what_the_network_paints(
         for one in pictures
     ]
     means = np.mean(each, axis=0)
-    assert (score.total, score.content, score.texture, score.variation) == pytest.approx(
+    assert (score.total, score.content, score.style_loss, score.tv) == pytest.approx(
         tuple(means), rel=1e-5
     )
     assert score.spread == pytest.approx(np.std([total for total, *_ in each]), rel=1e-5)
-    assert score.total == pytest.approx(score.content + 2 * score.texture + 3 * score.variation)
+    assert score.total == pytest.approx(score.content + 2 * score.style_loss + 3 * score.tv)
     assert (score.style, score.painting) == ("great-wave", "wave.png")
+    assert (score.date, score.hardware) == (provenance.today(), provenance.hardware())
 
 
 def test_the_first_iteration_that_is_as_good_counts(

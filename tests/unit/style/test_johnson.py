@@ -134,6 +134,14 @@ def test_weights_of_styles_are_needed() -> None:
         build(SMALL["multistyle"])(pictures(1, 16, 16))
 
 
+@each_variant
+@pytest.mark.parametrize("size", [(1, 15, 32), (1, 32, 15)])
+def test_a_picture_that_is_too_small(variant: str, size: tuple[int, int, int]) -> None:
+    config = SMALL[variant]
+    with pytest.raises(BadInput, match=f"{size[2]}x{size[1]} pixels is too small"):
+        build(config)(pictures(*size), weights_for(config, 1))
+
+
 def test_loading_what_does_not_fit(tmp_path: Path) -> None:
     path = tmp_path / "net.pth"
     torch.save(build(SMALL["modern"]).state_dict(), path)

@@ -16,7 +16,7 @@ from deepcanon.core.errors import BadInput, Failed
 from deepcanon.core.images import Picture, load
 from deepcanon.style import predict
 from deepcanon.style.color import keep_color, mix
-from deepcanon.style.predict import Stylizer, parse_style, style_names
+from deepcanon.style.predict import Stylizer, check_style_name, parse_style, style_names
 from tests import tiny_style
 
 NAMES = list(tiny_style.STYLES)
@@ -38,6 +38,19 @@ def stylizer(style: str, model: Path) -> Stylizer:
 
 
 # --- the style
+
+
+@pytest.mark.parametrize("name", ["Monet, Lilies", "a:b", "a/b", "", " ", " a", "a ", "lilies.JPG"])
+def test_names_that_could_not_be_asked_for(name: str) -> None:
+    with pytest.raises(BadInput, match="name") as caught:
+        check_style_name(name, setting="name=...")
+    assert caught.value.hint == "choose another name: --set name=..."
+
+
+@pytest.mark.parametrize("name", ["starry-night", "Monet Lilies", "st. ives", "blue+red", "睡蓮"])
+def test_names_that_can(name: str) -> None:
+    check_style_name(name, setting="name=...")
+    assert parse_style(name, [name]) == {name: 1.0}
 
 
 def test_one_name_is_the_whole_weight() -> None:
@@ -83,7 +96,7 @@ def test_bad_blends(text: str, says: str) -> None:
 def test_an_unknown_style_names_the_near_ones() -> None:
     with pytest.raises(BadInput, match="'stary-nigt'") as caught:
         parse_style("stary-nigt", NAMES)
-    assert caught.value.hint == "did you mean: starry-night"
+    assert caught.value.hint == "did you mean starry-night?"
 
 
 def test_a_style_like_no_other_lists_them_all() -> None:
@@ -278,10 +291,10 @@ def test_using_it_never_imports_torch(model: Path, tmp_path: Path) -> None:
 def test_the_default_model_is_the_shipped_one(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def shipped(name: str) -> Path:
+    def find(name: str) -> Path:
         asked.append(name)
         return model
 
-    monkeypatch.setattr(predict, "shipped", shipped)
+    monkeypatch.setattr(predict, "find", find)
     assert Stylizer().weights == {"starry-night": 1.0}
     assert asked == ["multistyle"]

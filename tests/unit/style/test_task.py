@@ -229,7 +229,7 @@ PAPER_SMALL = Config(widths=(4, 4, 4), blocks=1, norm=PAPER.norm)
     ids=["conditional", "batch", "instance"],
 )
 def test_steps_lower_the_loss(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    one = task(config)
+    one = task(config, turns=range(config.styles))
     monkeypatch.setattr(one, "log_dict", lambda terms: None)
     optimizer = one.configure_optimizers()["optimizer"]
     for group in optimizer.param_groups:

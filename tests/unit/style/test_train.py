@@ -18,6 +18,7 @@ from deepcanon.core.standin import painting, picture_folder
 from deepcanon.engine.export import read_weights
 from deepcanon.style import train as training
 from deepcanon.style.evaluate import Training
+from deepcanon.style.features import load_features
 from deepcanon.style.predict import Stylizer
 from deepcanon.style.recipes import JohnsonRecipe, NewStyleRecipe
 from deepcanon.style.task import PerceptualLoss, Repainting
@@ -89,7 +90,11 @@ def test_a_new_style_leaves_everything_else_as_it_was(
     )
     path = training.train_new_style(recipe, folder=tmp_path / "more", resume=False, quiet=True)
     assert path is not None
-    assert read_record(path).labels == ["one", "two", "three"]
+    record, base = read_record(path), read_record(start)
+    assert (record.variant, record.labels) == ("multistyle", ["one", "two", "three"])
+    assert record.licence == base.licence  # nothing is known of either
+    assert record.recipe["base"] == base.recipe
+    assert Training.of(record).paintings == {"one": "1.png", "two": "2.png", "three": "1.png"}
     before, after = read_weights(start), read_weights(path)
     for key in training.johnson.TransformNet(training.johnson.MULTISTYLE).state_dict():
         value = before[key]
@@ -102,6 +107,66 @@ def test_a_new_style_leaves_everything_else_as_it_was(
     old = Stylizer("one", model=start, engine="onnxruntime")(photo).pixels
     new = Stylizer("one", model=path, engine="onnxruntime")(photo).pixels
     np.testing.assert_array_equal(old, new)
+
+
+def test_a_start_of_another_shape_and_its_licence_are_kept(
+    small: dict[str, Any], tmp_path: Path
+) -> None:
+    shape = {"widths": (8, 8, 8), "blocks": 1}
+    net = training.johnson.TransformNet(
+        replace(training.johnson.MULTISTYLE, styles=2, widths=(8, 8, 8), blocks=1)
+    )
+    known = read_record(_multistyle(small, tmp_path))
+    record = replace(known, config={"styles": 2, **shape}, licence="Apache-2.0")
+    start = training.export_transform_net(net, tmp_path / "narrow.onnx", record=record)
+    recipe = NewStyleRecipe(
+        painting=str(tmp_path / "paintings" / "1.png"), name="three", start=str(start), **small
+    )
+    path = training.train_new_style(recipe, folder=tmp_path / "more", resume=False, quiet=True)
+    assert path is not None
+    made = read_record(path)
+    assert made.config == {"styles": 3, "widths": [8, 8, 8], "blocks": 1}
+    assert made.licence == f"Apache-2.0. three: {training.LICENCE}"
+    stranger = replace(record, model="convnet")
+    other = training.export_transform_net(net, tmp_path / "other.onnx", record=stranger)
+    with pytest.raises(BadInput, match=r"other\.onnx is a convnet multistyle"):
+        training.train_new_style(
+            replace(recipe, start=str(other)), folder=tmp_path / "x", resume=False, quiet=True
+        )
+
+
+@pytest.mark.parametrize(
+    "painting", ["art/Monet, Lilies.jpg", "a:b.png", "lilies.jpg.png", " .png"]
+)
+def test_a_style_that_could_not_be_named_is_refused_before_training(
+    painting: str, small: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "_fit", None)
+    recipe = NewStyleRecipe(painting=painting, **small)
+    with pytest.raises(BadInput, match="style") as caught:
+        training.train_new_style(recipe, folder=tmp_path / "x", resume=False, quiet=True)
+    assert caught.value.hint == "choose another name: --set name=..."
+    of_many = JohnsonRecipe(styles={Path(painting).stem: "1.png"}, **small)
+    with pytest.raises(BadInput, match="style") as caught:
+        training.train(of_many, folder=tmp_path / "x", resume=False, quiet=True)
+    assert "--set styles=" in caught.value.hint
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+def test_skipped_photographs_are_named_unless_quiet(
+    quiet: bool,
+    small: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(training, "load_features", load_features)  # the real one
+    (tmp_path / "photos" / "bad.png").write_bytes(b"no picture")
+    small |= {"paintings": str(tmp_path / "paintings"), "features": "gone.h5"}
+    recipe = JohnsonRecipe(styles={"a": "1.png"}, **small)
+    with pytest.raises(BadInput, match=r"gone\.h5"):  # it is looked for after the photographs
+        training.train(recipe, folder=tmp_path / "run", resume=False, quiet=quiet)
+    assert ("bad.png" in capsys.readouterr().err) is not quiet
 
 
 def test_a_run_starts_from_a_network_of_the_same_shape_only(
@@ -164,14 +229,15 @@ def test_numbers_that_training_cannot_do_with(name: str, value: Any) -> None:
             kind(**{name: value})
 
 
-def test_turns_are_of_styles_that_there_are() -> None:
-    styles = {"one": "1.png", "two": "2.png"}
-    assert JohnsonRecipe(styles=styles, turns={"two": 3}).turns == {"two": 3}
-    for turns, complaint in ({"three": 2}, "names three"), ({"two": 0}, "gives two 0 pictures"):
-        with pytest.raises(BadInput, match=complaint):
-            JohnsonRecipe(styles=styles, turns=turns)
-    with pytest.raises(BadInput, match="content_weights names three"):
-        JohnsonRecipe(styles=styles, content_weights={"three": 0.5})
+def test_turns_and_content_weights_are_of_styles_that_there_are(
+    small: dict[str, Any], tmp_path: Path
+) -> None:
+    with pytest.raises(BadInput, match="gives one 0 pictures"):
+        JohnsonRecipe(styles={"one": "1.png"}, turns={"one": 0})
+    for setting in ("turns", "content_weights"):
+        with pytest.raises(BadInput, match=f"{setting} names three") as caught:
+            _multistyle({**small, setting: {"three": 2}}, tmp_path)
+        assert caught.value.hint == f"--set {setting}={{}} treats all styles alike"
 
 
 def test_turns_and_content_weights_reach_training_and_the_record(

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.markdown import broken, code_blocks, headings, links, slots
+from tools.markdown import broken, code_blocks, headings, links
 
 PAGE = """\
 # One page
@@ -10,7 +10,7 @@ PAGE = """\
 See [two](two.md), [`three`](docs/three.md "title") and ![a](images/a.jpg).
 Not `[code](code.md)`, not <!-- [hidden](hidden.md) -->; but <img src="b.jpg" width="10">.
 
-<!-- slot: ![every style](images/sheet.jpg) -->
+<!-- ![every style](images/sheet.jpg) -->
 
 ```console
 $ deepcanon list \\
@@ -50,10 +50,6 @@ def test_an_open_block_is_refused() -> None:
 
 def test_links_outside_code_and_comments() -> None:
     assert links(PAGE) == ["two.md", "docs/three.md", "images/a.jpg", "b.jpg"]
-
-
-def test_slots() -> None:
-    assert slots(PAGE) == ["images/sheet.jpg"]
 
 
 def test_headings() -> None:

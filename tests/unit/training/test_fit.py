@@ -227,11 +227,22 @@ class OneGone(Numbers):
 def test_data_that_cannot_be_read_is_resumed_when_it_can(whole: Path, tmp_path: Path) -> None:
     run = Run(folder=tmp_path, steps=STEPS, batch=2, seed=5, quiet=True)
     idle = At(-1, crash)
-    with pytest.raises(BadInput, match=r"cat\.jpg is damaged"):
+    with pytest.raises(BadInput, match=r"cat\.jpg is damaged") as error:
         fit(TinyTask(), OneGone(), run=run, recipe=RECIPE, callbacks=[idle])
+    assert error.value.hint == "mend it; then go on with --resume"
     assert resume.read(tmp_path / "last.ckpt")["deepcanon"]["step"] == 3
     assert train(tmp_path, resume=True)
     assert_same_state(tmp_path / "last.ckpt", whole / "last.ckpt")
+
+
+def test_data_that_cannot_be_read_in_the_first_step_leaves_nothing_to_resume(
+    tmp_path: Path,
+) -> None:
+    run = Run(folder=tmp_path, steps=STEPS, batch=8, quiet=True)
+    with pytest.raises(BadInput, match=r"cat\.jpg is damaged") as error:
+        fit(TinyTask(), OneGone(), run=run, recipe=RECIPE)
+    assert error.value.hint == "mend it"
+    assert not (tmp_path / "last.ckpt").exists()
 
 
 def test_a_loss_that_is_no_number_before_any_checkpoint(tmp_path: Path) -> None:

@@ -144,9 +144,9 @@ def test_later_settings_win_and_none_changes_the_recipe() -> None:
 @pytest.mark.parametrize(
     ("setting", "error", "hint"),
     [
-        ("stpes=3", "recipe everything has no setting 'stpes'", "did you mean: steps"),
+        ("stpes=3", "recipe everything has no setting 'stpes'", "did you mean steps"),
         ("xyzzy=3", "recipe everything has no setting 'xyzzy'", "it has photos, paintings"),
-        ("inner.widht=3", "has no setting 'inner.widht'", "did you mean: width"),
+        ("inner.widht=3", "has no setting 'inner.widht'", "did you mean width"),
         ("runner=os:remove", "has no setting 'runner'", ""),
         ("steps", "--set takes KEY=VALUE, not 'steps'", "--set steps=10"),
         ("=3", "--set takes KEY=VALUE", ""),

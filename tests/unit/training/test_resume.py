@@ -26,10 +26,10 @@ def checkpoint(path: Path, recipe: dict[str, Any] = STORED) -> Path:
 
 
 class Evil:
-    """What a pickle may do."""
+    """What a pickle may do: make a folder in the one it is read in."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return os.mkdir, ("/tmp/deepcanon-was-here",)
+        return os.mkdir, ("was-here",)
 
 
 @pytest.mark.parametrize(
@@ -37,11 +37,14 @@ class Evil:
     [{"deepcanon": {"recipe": Evil()}}, {"state_dict": {}}, [1, 2]],
     ids=["code", "of another program", "no dictionary"],
 )
-def test_a_file_that_is_no_checkpoint_of_ours(content: Any, tmp_path: Path) -> None:
+def test_a_file_that_is_no_checkpoint_of_ours(
+    content: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     torch.save(content, tmp_path / "last.ckpt")
     with pytest.raises(BadInput, match=r"last\.ckpt is no checkpoint of deepcanon's"):
         read(tmp_path / "last.ckpt")
-    assert not Path("/tmp/deepcanon-was-here").exists()
+    assert not Path("was-here").exists()
 
 
 def test_a_checkpoint_cut_short(tmp_path: Path) -> None:
