@@ -119,3 +119,9 @@ def test_public_names() -> None:
     assert set(dir(deepcanon)) == set(deepcanon.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         deepcanon.nothing  # noqa: B018
+
+
+def test_the_catalogue_needs_no_numpy() -> None:
+    program = "import sys; from deepcanon.core import catalog; catalog.list_models(); "
+    program += "assert 'numpy' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)

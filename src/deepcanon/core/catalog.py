@@ -11,7 +11,6 @@ import dataclasses
 import json
 import pkgutil
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
@@ -22,7 +21,6 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from deepcanon.core.errors import BadInput, MissingExtra
 from deepcanon.core.near import did_you_mean
-from deepcanon.core.record import Record, read_record
 
 if TYPE_CHECKING:
     from torch import nn
@@ -168,10 +166,13 @@ def check_weights(weights: str | Path, *, model: str, variant: str) -> None:
     The tensors would not tell: those of plain-20 have the names and shapes of ResNet-20's. Files of
     others, and names such as "imagenet", say nothing.
     """
-    record: Record | None = None
-    with suppress(BadInput):  # a file that is missing or damaged is for its reader to name
+    from deepcanon.core.record import read_record  # and numpy, which the catalogue does without
+
+    try:
         record = read_record(weights)
-    if record is None or (record.model, record.variant) == (model, variant):
+    except BadInput:
+        return  # a file that is missing or damaged is for its reader to name
+    if (record.model, record.variant) == (model, variant):
         return
     raise BadInput(
         f"{weights} holds {record.model} {record.variant}, not {model} {variant}",
