@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from importlib.util import find_spec
 
 import pytest
@@ -81,6 +83,7 @@ def test_openvino_brings_in_no_converter_and_no_telemetry() -> None:
     pytest.importorskip("openvino")
     code = """
 import sys
+from contextlib import suppress
 from deepcanon.cli import main
 sys.argv = ["deepcanon", "--version"]
 main()
@@ -196,6 +199,23 @@ def test_ends(
     ran = run("stylize", "photo.jpg")
     assert ran.code == code
     assert says in ran.error_lines[0]
+
+
+def test_an_import_that_ctrl_c_spoils_is_an_interruption(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A compiled module takes the interrupt for itself and says that it could not be imported."""
+
+    def spoiled(name: str) -> object:
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        raise ImportError("initialization failed")
+
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(app, "load", spoiled)
+    ran = run("stylize", "photo.jpg")
+    assert (ran.code, ran.error_lines[0]) == (130, "error: interrupted")
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_reader_that_goes_away_is_no_error() -> None:

@@ -122,6 +122,7 @@ def test_words_that_do_not_fit(
     refused(run("export", "johnson"), "missing option '-o' / '--output'")
     hint = refused(run("export", "johnson", "--variant", "big", "-o", out), "no variant 'big'")
     assert "multistyle" in hint
+    refused(run("export", "slim_vgg", "-o", out), "SlimVGG takes wanted beside pictures")
     assert not out.exists()
 
 

@@ -67,12 +67,12 @@ def export(
         check_weights(weights, model=model, variant=chosen)
     settings = record.config if record else {}
     net = create_model(model, variant=chosen, weights=weights, **settings)
-    if weights is None and not quiet:
-        note(f"note: the weights of {model} are random; --weights FILE fills them")
 
     from deepcanon.engine import export as exporter
 
     interface = exporter.interface_of(net, input_size=card.input_size)
+    if weights is None and not quiet:
+        note(f"note: the weights of {model} are random; --weights FILE fills them")
     if record is None:
         record = _new_record(net, interface, model, chosen, card.domain, weights)
     exporter.export(

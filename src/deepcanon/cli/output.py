@@ -6,9 +6,11 @@ Results go to standard output, everything else to standard error, so `deepcanon 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from types import FrameType
 from typing import Any
 
 from deepcanon.core.errors import DeepcanonError, Failed
@@ -107,6 +109,35 @@ def run(call: Callable[[], int], *, debug: bool) -> int:
     all.
     """
     _accept_any_name()
+    with _interrupts() as seen:
+        return _run(call, seen=seen, debug=debug)
+
+
+@contextmanager
+def _interrupts() -> Iterator[list[int]]:
+    """The signals of Ctrl-C that came so far.
+
+    Python code that is interrupted says so, but a compiled module that is being imported fails with
+    an `ImportError`, and a callback of the interpreter's swallows the interrupt altogether.
+    """
+    seen: list[int] = []
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        seen.append(number)
+        signal.default_int_handler(number, frame)
+
+    try:
+        before = signal.signal(signal.SIGINT, hear)
+    except ValueError:  # not the main thread: there is no Ctrl-C to hear
+        yield seen
+        return
+    try:
+        yield seen
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _run(call: Callable[[], int], *, seen: Sequence[int], debug: bool) -> int:
     try:
         code = call()
         sys.stdout.flush()
@@ -114,9 +145,7 @@ def run(call: Callable[[], int], *, debug: bool) -> int:
     except KeyboardInterrupt as stop:
         if debug:
             raise
-        note("error: interrupted")
-        note(f"hint: {stop}" if str(stop) else _STOPPED)
-        return INTERRUPTED
+        return _interrupted(str(stop))
     except BrokenPipeError:
         # The reader of our output went away (`| head`): not an error worth a word.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -124,6 +153,8 @@ def run(call: Callable[[], int], *, debug: bool) -> int:
     except DeepcanonError as error:
         if debug:
             raise
+        if seen:
+            return _interrupted("")
         print_error(error)
         return error.exit_code
     except Exception as error:
@@ -131,6 +162,8 @@ def run(call: Callable[[], int], *, debug: bool) -> int:
             return code_of_exit
         if debug:
             raise
+        if seen:
+            return _interrupted("")
         usage = _usage_error(error)
         if usage is not None:
             note(usage[0])
@@ -138,6 +171,12 @@ def run(call: Callable[[], int], *, debug: bool) -> int:
             return 2
         print_error(_unexpected(error))
         return Failed.exit_code
+
+
+def _interrupted(hint: str) -> int:
+    note("error: interrupted")
+    note(f"hint: {hint}" if hint else _STOPPED)
+    return INTERRUPTED
 
 
 def _exit_code(error: Exception) -> int | None:

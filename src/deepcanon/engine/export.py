@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deepcanon.core.atomic import write_whole
-from deepcanon.core.errors import Failed
+from deepcanon.core.errors import BadInput, Failed
 from deepcanon.core.onnx_file import open_onnx
 from deepcanon.core.record import KEY, Record
 
@@ -54,7 +54,7 @@ def interface_of(module: nn.Module, *, input_size: tuple[int, int, int]) -> Inte
     A form that ``exportable()`` returns may have a method ``interface()`` that says them. Else
     there is one input of pictures, float32 [b, c, h, w], which has the name of the parameter, and
     one output, "output"; any batch, and any size when the module has such a form, else that of
-    ``input_size`` (c, h, w).
+    ``input_size`` (c, h, w). Raises BadInput for a module of several inputs that says nothing.
     """
     import torch
 
@@ -65,7 +65,10 @@ def interface_of(module: nn.Module, *, input_size: tuple[int, int, int]) -> Inte
         return said
     name, *others = inspect.signature(form.forward).parameters
     if others:
-        raise ValueError(f"{type(form).__name__} takes {others} as well and has no interface()")
+        raise BadInput(
+            f"{type(form).__name__} takes {', '.join(others)} beside pictures: no .onnx of it",
+            hint="give it an interface() that names its inputs and outputs",
+        )
     channels, height, width = input_size
     sizes = [(2, height, width), (1, height, width), (3, height, width)]
     free = {0: "batch"}

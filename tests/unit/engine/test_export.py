@@ -195,5 +195,5 @@ def test_interfaces(tiny: Tiny) -> None:
     free = interface_of(AnySize(), input_size=(3, 32, 40))
     assert free.dynamic["pictures"] == {0: "batch", 2: "height", 3: "width"}
     assert tuple(free.example["pictures"].shape) == (2, 3, 64, 104)
-    with pytest.raises(ValueError, match=r"Bytes takes \['gain'\] as well"):
+    with pytest.raises(BadInput, match="Bytes takes gain beside pictures"):
         interface_of(Outside(), input_size=(3, 32, 40))
