@@ -13,6 +13,7 @@ import pytest
 
 from deepcanon.cli import app
 from deepcanon.core import assets
+from deepcanon.core.errors import Unavailable
 from tests.cli.conftest import Run
 
 THERE = [
@@ -211,11 +212,50 @@ def test_an_import_that_ctrl_c_spoils_is_an_interruption(
             signal.raise_signal(signal.SIGINT)
         raise ImportError("initialization failed")
 
-    before = signal.getsignal(signal.SIGINT)
-    monkeypatch.setattr(app, "load", spoiled)
-    ran = run("stylize", "photo.jpg")
-    assert (ran.code, ran.error_lines[0]) == (130, "error: interrupted")
-    assert signal.getsignal(signal.SIGINT) is before
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        monkeypatch.setattr(app, "load", spoiled)
+        ran = run("stylize", "photo.jpg")
+        assert (ran.code, ran.error_lines[0]) == (130, "error: interrupted")
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_an_error_after_an_interruption_is_still_told(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when Ctrl-C keeps a picture that then cannot be written."""
+
+    def full(name: str) -> object:
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        raise Unavailable("the disk is full", hint="make room")
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        monkeypatch.setattr(app, "load", full)
+        ran = run("stylize", "photo.jpg")
+        assert (ran.code, ran.error_lines[0]) == (2, "error: the disk is full")
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_job_in_the_background_ignores_ctrl_c(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def working(name: str) -> object:
+        signal.raise_signal(signal.SIGINT)
+        seen.append(name)
+        raise Unavailable("the end", hint="of it")
+
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        monkeypatch.setattr(app, "load", working)
+        assert run("stylize", "photo.jpg").code == 2
+        assert seen == ["stylize"] and signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_reader_that_goes_away_is_no_error() -> None:

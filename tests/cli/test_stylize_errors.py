@@ -328,6 +328,8 @@ def test_ctrl_c_in_a_process(desk: Path, tiny_model: Path) -> None:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        # Tests that run in the background of a shell script inherit a Ctrl-C that is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         with pytest.raises(subprocess.TimeoutExpired):

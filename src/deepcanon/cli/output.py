@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -118,7 +119,7 @@ def _interrupts() -> Iterator[list[int]]:
     """The signals of Ctrl-C that came so far.
 
     Python code that is interrupted says so, but a compiled module that is being imported fails with
-    an `ImportError`, and a callback of the interpreter's swallows the interrupt altogether.
+    an `ImportError`. A process that was told to ignore Ctrl-C (a job in the background) goes on so.
     """
     seen: list[int] = []
 
@@ -126,11 +127,11 @@ def _interrupts() -> Iterator[list[int]]:
         seen.append(number)
         signal.default_int_handler(number, frame)
 
-    try:
-        before = signal.signal(signal.SIGINT, hear)
-    except ValueError:  # not the main thread: there is no Ctrl-C to hear
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
         yield seen
         return
+    signal.signal(signal.SIGINT, hear)
     try:
         yield seen
     finally:
@@ -153,7 +154,7 @@ def _run(call: Callable[[], int], *, seen: Sequence[int], debug: bool) -> int:
     except DeepcanonError as error:
         if debug:
             raise
-        if seen:
+        if seen and isinstance(error.__cause__, ImportError):
             return _interrupted("")
         print_error(error)
         return error.exit_code
@@ -162,7 +163,7 @@ def _run(call: Callable[[], int], *, seen: Sequence[int], debug: bool) -> int:
             return code_of_exit
         if debug:
             raise
-        if seen:
+        if seen and isinstance(error, ImportError):
             return _interrupted("")
         usage = _usage_error(error)
         if usage is not None:
