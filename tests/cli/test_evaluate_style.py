@@ -21,21 +21,21 @@ from tests.tiny_features import TinyFeatures
 pytestmark = pytest.mark.row("T2")
 
 BASE = ("evaluate", "tiny.onnx", "--photos", "photos/*.png", "--paintings", "paintings")
+OBJECTIVE: dict[str, Any] = {
+    "painting_side": 32,
+    "content_tap": "relu2_1",
+    "style_taps": {"relu1_1": 1.0},
+    "content_weight": 1.0,
+    "style_weight": 2.0,
+    "tv_weight": 3.0,
+}
 QUICK = (*BASE, "--iterations", "2", "--side", "32", "--engine", "onnxruntime")
 
 
 @pytest.fixture
 def lab(desk: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """A network with a recipe for two of its three styles, photographs, paintings, a judge."""
-    recipe = {
-        "styles": {"great-wave": "wave.png", "udnie": "udnie.png"},
-        "painting_side": 32,
-        "content_tap": "relu2_1",
-        "style_taps": {"relu1_1": 1.0},
-        "content_weight": 1.0,
-        "style_weight": 2.0,
-        "tv_weight": 3.0,
-    }
+    recipe = {**OBJECTIVE, "styles": {"great-wave": "wave.png", "udnie": "udnie.png"}}
     text = tiny_style.record(recipe=recipe).to_json()
     tiny_style.write(desk / "tiny.onnx", metadata={KEY: text})
     for seed in (1, 2, 3):
@@ -121,16 +121,8 @@ def test_the_report_is_kept_and_taken_up_again(
 
 def test_an_unreadable_photograph_and_a_style_that_was_added(run: Run, lab: list[str]) -> None:
     Path("photos/0.png").write_bytes(b"no picture")
-    recipe: dict[str, Any] = {
-        "painting": "udnie.png",
-        "painting_side": 32,
-        "content_tap": "relu2_1",
-        "style_taps": {"relu1_1": 1.0},
-        "content_weight": 1.0,
-        "style_weight": 2.0,
-        "tv_weight": 3.0,
-        "base": {"styles": {"great-wave": "wave.png"}},
-    }
+    base = {"styles": {"great-wave": "wave.png"}}
+    recipe = {**OBJECTIVE, "painting": "udnie.png", "base": base}
     text = tiny_style.record(recipe=recipe).to_json()
     tiny_style.write(Path("tiny.onnx"), metadata={KEY: text})
     ran = run(*QUICK, "--count", "1", "--iterations", "1")
