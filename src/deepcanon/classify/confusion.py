@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from deepcanon.core.lettering import cut, font
 from deepcanon.core.picture import Pixels
 
 __all__ = ["draw_confusion"]
-
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 _PAPER, _INK = (255, 255, 255), (40, 40, 40)
 _RIGHT, _WRONG = (33, 102, 172), (178, 24, 43)  # blue and red that the colour-blind tell apart
@@ -34,8 +32,8 @@ def draw_confusion(
     cell = max(2, min(44, 1200 // count))
     size = 13 if cell >= 20 else 10
     named = count <= _NAMED
-    names = [_fit(name, _LONGEST_NAME, size) for name in classes] if named else []
-    margin = 16 + max((round(_font(size).getlength(name)) for name in names), default=0)
+    names = [cut(name, _LONGEST_NAME, size) for name in classes] if named else []
+    margin = 16 + max((round(font(size).getlength(name)) for name in names), default=0)
     head = 28 if title else 8
     side = count * cell
     page = Image.new("RGB", (margin + side + 16, head + side + margin + 28), _PAPER)
@@ -44,16 +42,16 @@ def draw_confusion(
     draw.rectangle((margin - 1, head - 1, margin + side, head + side), outline=_INK)
     if title:
         room = page.width - 16
-        draw.text((8, 14), _fit(title, room, 14), fill=_INK, font=_font(14), anchor="lm")
+        draw.text((8, 14), cut(title, room, 14), fill=_INK, font=font(14), anchor="lm")
     for index, name in enumerate(names):
         middle = round((index + 0.5) * cell)
         at = (margin - 8, head + middle)
-        draw.text(at, name, fill=_INK, font=_font(size), anchor="rm")
+        draw.text(at, name, fill=_INK, font=font(size), anchor="rm")
         _draw_upright(page, name, x=margin + middle, top=head + side + 8, size=size)
     if count <= _NUMBERED:
         _draw_counts(draw, confusion, cell=cell, left=margin, top=head)
-    said = _fit("rows: the right class, columns: what it was taken for", page.width - 16, 11)
-    draw.text((8, page.height - 12), said, fill=_INK, font=_font(11), anchor="lm")
+    said = cut("rows: the right class, columns: what it was taken for", page.width - 16, 11)
+    draw.text((8, page.height - 12), said, fill=_INK, font=font(11), anchor="lm")
     return np.asarray(page)
 
 
@@ -77,27 +75,14 @@ def _draw_counts(
         if count:
             dark = count / shown[row] > 0.25
             text = str(count)
-            font = _font(max(7, min(13, int(1.5 * (cell - 4) / len(text)))))
+            letters = font(max(7, min(13, int(1.5 * (cell - 4) / len(text)))))
             middle = (left + round((column + 0.5) * cell), top + round((row + 0.5) * cell))
-            draw.text(middle, text, fill=_PAPER if dark else _INK, font=font, anchor="mm")
+            draw.text(middle, text, fill=_PAPER if dark else _INK, font=letters, anchor="mm")
 
 
 def _draw_upright(page: Image.Image, name: str, *, x: int, top: int, size: int) -> None:
     """Text that reads from the bottom to the top, ending below the column at `x`."""
-    font = _font(size)
-    line = Image.new("RGB", (max(1, round(font.getlength(name))), size + 6), _PAPER)
-    ImageDraw.Draw(line).text((0, line.height / 2), name, fill=_INK, font=font, anchor="lm")
+    letters = font(size)
+    line = Image.new("RGB", (max(1, round(letters.getlength(name))), size + 6), _PAPER)
+    ImageDraw.Draw(line).text((0, line.height / 2), name, fill=_INK, font=letters, anchor="lm")
     page.paste(line.transpose(Image.Transpose.ROTATE_90), (x - line.height // 2, top))
-
-
-def _fit(text: str, width: int, size: int) -> str:
-    if _font(size).getlength(text) <= width:
-        return text
-    while len(text) > 1 and _font(size).getlength(text + "…") > width:
-        text = text[:-1]
-    return text + "…"
-
-
-@cache
-def _font(size: int) -> Font:
-    return ImageFont.load_default(size)

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from deepcanon.core.images import resize
+from deepcanon.core.lettering import cut, font
 from deepcanon.core.picture import Pixels
 
 __all__ = ["Section", "Tile", "as_colour", "as_grey", "draw", "fit", "mosaic"]
 
 Floats = npt.NDArray[np.floating[Any]]
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 _PAPER, _INK, _EMPTY = (250, 250, 248), (40, 40, 40), (225, 225, 225)
 _GAP, _LABEL, _TITLE = 6, 16, 26  # pixels; the latter two are the heights of lines
@@ -100,22 +99,22 @@ def draw(sections: Sequence[Section], *, title: str) -> Pixels:
     most = max((len(section.tiles) for section in sections), default=1)
     columns = min(max(1, _WIDEST // width), most)
     texts = [title, *(section.title for section in sections)]
-    needed = min(_WIDEST, max(round(_font(14).getlength(text)) for text in texts) + 2 * _GAP)
+    needed = min(_WIDEST, max(round(font(14).getlength(text)) for text in texts) + 2 * _GAP)
     page_width = max(_GAP + columns * width, needed)
     heights = [_height(section, columns) for section in sections]
     page = Image.new("RGB", (page_width, _TITLE + sum(heights) + _GAP), _PAPER)
     ink = ImageDraw.Draw(page)
     ink.text(
         (_GAP, _TITLE / 2),
-        _cut(title, page_width - 2 * _GAP, 16),
+        cut(title, page_width - 2 * _GAP, 16),
         fill=_INK,
-        font=_font(16),
+        font=font(16),
         anchor="lm",
     )
     top = _TITLE
     for section, height in zip(sections, heights, strict=True):
-        text = _cut(section.title, page_width - 2 * _GAP, 14)
-        ink.text((_GAP, top + _TITLE / 2), text, fill=_INK, font=_font(14), anchor="lm")
+        text = cut(section.title, page_width - 2 * _GAP, 14)
+        ink.text((_GAP, top + _TITLE / 2), text, fill=_INK, font=font(14), anchor="lm")
         _place(page, ink, section, top=top + _TITLE, columns=columns, width=width)
         top += height
     return np.asarray(page)
@@ -146,17 +145,4 @@ def _place(
         left, upper = _GAP + column * width, top + row * tall
         page.paste(Image.fromarray(tile.pixels), (left, upper))
         at = (left + tile.pixels.shape[1] / 2, upper + tile.pixels.shape[0] + _LABEL / 2)
-        ink.text(at, _cut(tile.label, width - _GAP, 11), fill=_INK, font=_font(11), anchor="mm")
-
-
-def _cut(text: str, room: int, size: int) -> str:
-    """The text, cut where it is wider than ``room`` pixels."""
-    font = _font(size)
-    while len(text) > 1 and font.getlength(text) > room:
-        text = text.removesuffix("…")[:-1] + "…"
-    return text
-
-
-@cache
-def _font(size: int) -> Font:
-    return ImageFont.load_default(size)
+        ink.text(at, cut(tile.label, width - _GAP, 11), fill=_INK, font=font(11), anchor="mm")

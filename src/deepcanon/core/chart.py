@@ -1,7 +1,4 @@
-"""Line charts with Pillow: axes with ticks, a legend, linear or logarithmic scales.
-
-Pillow's own font has Latin letters, and no Greek ones, × or ≤.
-"""
+"""Line charts with Pillow: axes with ticks, a legend, linear or logarithmic scales."""
 
 from __future__ import annotations
 
@@ -9,18 +6,18 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
+
+from deepcanon.core.lettering import font
 
 __all__ = ["Chart", "Line", "Scale", "Stroke", "draw", "ticks"]
 
 Pixels = npt.NDArray[np.uint8]
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 Point = tuple[float, float]
 
 _PAPER, _INK, _FAINT, _GRID = (255, 255, 255), (40, 40, 40), (110, 110, 110), (228, 228, 228)
@@ -144,7 +141,7 @@ def _draw(chart: Chart, width: int, height: int) -> Pixels:
     x_low, x_high = _range([x for each in shown for x, _ in each], chart.x_range, chart.x_scale)
     y_low, y_high = _range([y for each in shown for _, y in each], chart.y_range, chart.y_scale)
     y_ticks = ticks(y_low, y_high, scale=chart.y_scale)
-    left = 22 + max((_font(_SMALL).getlength(_text(each)) for each in y_ticks), default=0)
+    left = 22 + max((font(_SMALL).getlength(_text(each)) for each in y_ticks), default=0)
     across = _Axis(chart.x_scale, x_low, x_high, left, width - 24)
     up = _Axis(chart.y_scale, y_low, y_high, height - 50, top)
     image = Image.new("RGB", (width * _FINE, height * _FINE), _PAPER)
@@ -197,7 +194,7 @@ def _legend(lines: Sequence[Line], *, room: float) -> list[list[tuple[int, float
     rows: list[list[tuple[int, float]]] = [[]]
     at = 12.0
     for place, line in enumerate(lines):
-        wide = _SAMPLE + 6 + _font(_SMALL).getlength(line.name)
+        wide = _SAMPLE + 6 + font(_SMALL).getlength(line.name)
         if rows[-1] and at + wide > room:
             rows.append([])
             at = 12.0
@@ -276,8 +273,8 @@ def _write(
     rows: Sequence[Sequence[tuple[int, float]]],
 ) -> None:
     pen = ImageDraw.Draw(page)
-    small = _font(_SMALL)
-    pen.text((12, 18), chart.title, fill=_INK, font=_font(_LARGE), anchor="lm")
+    small = font(_SMALL)
+    pen.text((12, 18), chart.title, fill=_INK, font=font(_LARGE), anchor="lm")
     for row, names in enumerate(rows):
         for place, at in names:
             where = (at + _SAMPLE + 6, 34 + _ROW * (row + 0.5))
@@ -302,8 +299,3 @@ def _text(value: float) -> str:
 
 def _colour(line: Line, place: int) -> tuple[int, int, int]:
     return _COLOURS[(place if line.colour is None else line.colour) % len(_COLOURS)]
-
-
-@cache
-def _font(size: int) -> Font:
-    return ImageFont.load_default(size)

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from functools import cache
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from deepcanon.core.lettering import Font, cut, font
 from deepcanon.core.picture import Picture, Pixels
 from deepcanon.style.predict import Stylized, Stylizer, style_names
 
 __all__ = ["contact_sheet", "every_style"]
-
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 _PAPER = (250, 250, 248)
 _INK = (40, 40, 40)
@@ -63,8 +61,8 @@ def contact_sheet(tiles: Sequence[tuple[str, Pixels]], *, columns: int | None = 
         tile = Image.fromarray(pixels)
         sheet.paste(tile, (left + (width - tile.width) // 2, top + height - tile.height))
         centre = (left + width / 2, top + height + line / 2)
-        text, font = _fit(label, width, size)
-        draw.text(centre, text, fill=_INK, font=font, anchor="mm")
+        text, letters = _fit(label, width, size)
+        draw.text(centre, text, fill=_INK, font=letters, anchor="mm")
     return np.asarray(sheet)
 
 
@@ -80,16 +78,7 @@ def _columns(count: int, *, width: int, height: int) -> int:
 
 def _fit(label: str, width: int, size: int) -> tuple[str, Font]:
     """The label at `size`, smaller where it would be wider than its tile, cut where that is so."""
-    length = _font(size).getlength(label)
-    if length <= width:
-        return label, _font(size)
-    font = _font(max(_SMALLEST, int(size * width / length)))
-    text = label
-    while len(text) > 1 and font.getlength(text) > width:
-        text = text.removesuffix("…")[:-1] + "…"
-    return text, font
-
-
-@cache
-def _font(size: int) -> Font:
-    return ImageFont.load_default(size)
+    length = font(size).getlength(label)
+    if length > width:
+        size = max(_SMALLEST, int(size * width / length))
+    return cut(label, width, size), font(size)
