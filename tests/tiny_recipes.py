@@ -40,8 +40,10 @@ SLIM = {
     "plain20-cifar10": ("side=8", "network={width: 2}"),
     "plain56-cifar10": ("side=8", "network={width: 2}"),
     "alexnet-imagenet": ("side=64", "network={hidden: 4}"),
+    "zfnet-imagenet": ("side=64", "network={hidden: 4}"),
     "vgg16-imagenet": ("side=32", "network={hidden: 4}"),
     "googlenet-imagenet": ("side=32",),
+    "inception_v3-imagenet": ("side=80",),
     "resnet50-imagenet": ("side=32", "network={width: 4}"),
     "classifier": ("side=32", "network={width: 4}"),
 }

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from deepcanon.classify.filled import filled
 from deepcanon.classify.recipes import ClassifierRecipe
+from deepcanon.classify.vgg_staged import STAGED, TRAINED, initialise_from
 from deepcanon.core.catalog import create_model, get_card
 from deepcanon.core.errors import BadInput
 from deepcanon.core.record import Record, read_record
@@ -50,7 +51,8 @@ def build(recipe: ClassifierRecipe, *, classes: int) -> nn.Module:
 
     Where the weights say how pictures must be prepared, its ``preprocessing`` does then. Raises
     BadInput for settings that the network has not, a side that is too small for it, and weights of
-    another model or of another number of classes.
+    another model or of another number of classes. Of another model are those of vgg11 welcome to
+    a deeper VGG: `initialise_from` takes some layers of it.
     """
     given = settings(recipe, classes=classes)
     net = create_model(recipe.model, variant=recipe.variant, **given)
@@ -63,7 +65,9 @@ def build(recipe: ClassifierRecipe, *, classes: int) -> nn.Module:
     if not recipe.start:
         return net
     record = _record_of(recipe.start)
-    if record is not None and (record.model, record.domain) != (recipe.model, "classify"):
+    staged = record is not None and record.model == TRAINED and recipe.model in STAGED
+    welcome = (TRAINED if staged else recipe.model, "classify")
+    if record is not None and (record.model, record.domain) != welcome:
         raise BadInput(
             f"{recipe.start} holds {record.model} {record.variant}, and the recipe trains "
             f"{recipe.model}",
@@ -81,6 +85,8 @@ def build(recipe: ClassifierRecipe, *, classes: int) -> nn.Module:
             f"{recipe.start} tells {had} classes apart, and {recipe.data} has {classes}",
             hint="--set head=new draws the last layer anew and keeps the others",
         )
+    if staged:
+        return _start_staged(net, recipe, given)
     if recipe.head == "same":
         return _start(recipe, given)
     old = _start(recipe, {**given, "num_classes": had or classes})
@@ -134,3 +140,22 @@ def _start(recipe: ClassifierRecipe, given: dict[str, Any]) -> nn.Module:
         settings=given,
         side=recipe.side,
     )
+
+
+def _start_staged(net: nn.Module, recipe: ClassifierRecipe, given: dict[str, Any]) -> nn.Module:
+    """``net`` with the layers that it takes from the vgg11 in ``recipe.start``."""
+    if recipe.head == "new":
+        raise BadInput(
+            f"{recipe.start} holds {TRAINED}, of which {recipe.model} takes the last layer too",
+            hint=f"--set head=same, or weights of {recipe.model}",
+        )
+    trained = filled(
+        TRAINED,
+        variant=recipe.variant,
+        weights=recipe.start,
+        settings=given,
+        side=recipe.side,
+    )
+    initialise_from(net, trained)  # type: ignore[arg-type]
+    net.preprocessing = trained.preprocessing
+    return net

@@ -207,8 +207,11 @@ class ClassificationTask(pl.LightningModule):
             nn.utils.clip_grad_norm_(self.net.parameters(), self.recipe.clip)
 
     def optimizer_step(self, *given: Any, **named: Any) -> None:
-        """Step, then move the average on."""
+        """Step, let the network keep its weights in bounds if it has any, move the average on."""
         super().optimizer_step(*given, **named)
+        constrain = getattr(self.net, "constrain", None)
+        if constrain is not None:
+            constrain()
         if self.averaged is not None:
             steps = self.global_step + 1  # Lightning counts the step after it
             move_average(self.averaged, self.net, keep=self.recipe.average, steps=steps)

@@ -1,4 +1,7 @@
-"""VGG's staged initialisation (§3.1): a deep column starts from the layers of a trained A."""
+"""VGG's staged initialisation (§3.1): a deep column starts from the layers of a trained A.
+
+In a recipe: ``start`` names a file of vgg11, and ``model`` another column.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,9 @@ from deepcanon.nn.taps import tap_names
 # Where A's first four convolutions stand. Counted from the input, no other column could take
 # them (A's second has 64 -> 128 channels, the others' 64 -> 64); by name, all can.
 _FIRST_FOUR = ("conv1_1", "conv2_1", "conv3_1", "conv3_2")
+
+TRAINED = "vgg11"  # A
+STAGED = ("vgg11_lrn", "vgg13", "vgg16_c", "vgg16", "vgg19")  # what can start from it
 
 
 def initialise_from(net: VGG, trained_a: VGG) -> None:

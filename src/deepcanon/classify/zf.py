@@ -187,6 +187,10 @@ class ZFNet(nn.Module):
         scores: Tensor = self.classifier(x.flatten(1))
         return scores
 
+    def constrain(self) -> None:
+        """What training does after each step: `limit_filters`."""
+        limit_filters(self)
+
     def exportable(self) -> AnySize:
         """The same network in the form that `deepcanon.engine.export` leaves sizes free in."""
         return AnySize(self).train(self.training)
@@ -194,7 +198,7 @@ class ZFNet(nn.Module):
 
 @torch.no_grad()
 def limit_filters(net: nn.Module, *, radius: float = RADIUS) -> None:
-    """Shrink every filter whose RMS exceeds ``radius`` to it (§3), to be called after each step.
+    """Shrink every filter whose RMS exceeds ``radius`` to it (§3).
 
     Without this a few filters of the first layer come to dominate. Biases stay as they are.
     """

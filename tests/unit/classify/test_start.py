@@ -34,6 +34,22 @@ def test_weights_of_another_variant(tmp_path: Path) -> None:
     assert "--set variant=paper" in no.value.hint
 
 
+@pytest.mark.parametrize("deep", ["vgg11_lrn", "vgg13", "vgg16_c", "vgg16", "vgg19"])
+def test_a_deep_vgg_starts_from_the_layers_of_a_trained_vgg11(deep: str, tmp_path: Path) -> None:
+    trained = create_model("vgg11", hidden=2, image_side=32, num_classes=3)
+    record = replace(CLASSIFIER, model="vgg11", variant="paper", config={"num_classes": 3})
+    made = write(trained, tmp_path / "net.safetensors", record=record)
+    recipe = replace(RECIPE, model=deep, network={"hidden": 2}, side=32, start=str(made))
+    net = build(recipe, classes=3)
+    assert torch.equal(net.features[0].weight, trained.features[0].weight)
+    assert torch.equal(net.classifier[6].weight, trained.classifier[6].weight)
+    with pytest.raises(BadInput, match=r"of which .* takes the last layer too") as no:
+        build(replace(recipe, head="new"), classes=3)
+    assert "--set head=same" in no.value.hint
+    with pytest.raises(BadInput, match="tells 3 classes apart, and colours has 4"):
+        build(recipe, classes=4)
+
+
 @pytest.mark.parametrize("model", ["vgg11", "alexnet"])
 def test_published_weights_are_for_one_side(model: str) -> None:
     recipe = replace(RECIPE, model=model, variant="torchvision", side=128, start="imagenet")

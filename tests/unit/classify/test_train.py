@@ -18,13 +18,15 @@ from deepcanon.classify import train as training
 from deepcanon.classify.data import Samples
 from deepcanon.classify.pictures import ArrayPictures, FilePictures, Kept, Pictures, Source
 from deepcanon.classify.recipes import ClassifierRecipe
+from deepcanon.core.catalog import create_model
 from deepcanon.core.errors import BadInput, Failed
 from deepcanon.core.images import save
 from deepcanon.core.record import read_record
 from deepcanon.engine.export import read_weights
-from deepcanon.nn.weights import read
+from deepcanon.nn.weights import read, write
 from deepcanon.training.recipe import Chosen, start
 from tests.tiny_pictures import class_folders
+from tests.tiny_record import CLASSIFIER
 from tests.tiny_training import assert_same_state
 
 pytestmark = pytest.mark.row("C18")
@@ -390,6 +392,20 @@ def test_weights_of_another_model(others: str, source: Source, tmp_path: Path) -
         run(tmp_path / "run", replace(RECIPE, model="convnet", network={}, start=others))
     with pytest.raises(BadInput, match=r"gone\.onnx"):
         run(tmp_path / "run", replace(RECIPE, start=str(tmp_path / "gone.onnx")))
+
+
+def test_filters_of_zfnet_stay_small_while_it_learns(source: Source, tmp_path: Path) -> None:
+    network = {"hidden": 2, "channels": [4, 4, 4, 4, 4]}
+    recipe = replace(RECIPE, model="zfnet", network=network, side=53, learning_rate=0.0, steps=1)
+    grown = create_model("zfnet", image_side=53, num_classes=3, **network)
+    with torch.no_grad():
+        grown.features.conv1.weight.fill_(0.3)
+    record = replace(CLASSIFIER, model="zfnet", variant="paper", config={"num_classes": 3})
+    weights = write(grown, tmp_path / "grown.safetensors", record=record)
+    made = run(tmp_path, replace(recipe, start=str(weights)))
+    assert made is not None
+    kept = read(made).tensors["features.conv1.weight"]
+    torch.testing.assert_close(kept, torch.full_like(kept, 0.1))
 
 
 def test_auxiliary_classifiers_are_trained(source: Source, tmp_path: Path) -> None:
