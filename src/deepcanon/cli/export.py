@@ -54,13 +54,14 @@ def export(
     """
     from deepcanon.core.catalog import check_weights, create_model, get_card
     from deepcanon.core.errors import BadInput
+    from deepcanon.core.record import record_in
 
     began = time.perf_counter()
     card = get_card(model)
     path = Path(output)
     if path.suffix.lower() != ".onnx":
         raise BadInput(f"{path} is not named .onnx", hint="that is what is written: -o FILE.onnx")
-    record = _record_of(weights)
+    record = record_in(weights)
     usual = card.default if record is None or record.model != model else record.variant
     chosen = variant or usual
     if weights is not None:
@@ -105,17 +106,6 @@ def export(
     elif not quiet:
         print(path)
     return 0
-
-
-def _record_of(weights: str | None) -> Record | None:
-    """What a file says of itself; only those that deepcanon wrote do."""
-    suffix = Path(weights or "").suffix.lower()
-    if weights is None or suffix not in (".onnx", ".safetensors"):
-        return None
-    from deepcanon.core.record import read_record
-    from deepcanon.nn.weights import read
-
-    return read_record(weights) if suffix == ".onnx" else read(weights).record
 
 
 def _new_record(

@@ -135,6 +135,19 @@ def read_record(path: str | Path) -> Record:
     return Record.from_json(metadata[KEY], source=str(path))
 
 
+def record_in(weights: str | Path | None) -> Record | None:
+    """What weights say of themselves; a `.safetensors` file without a record says nothing.
+
+    Neither do names, and files of other kinds. Raises `BadInput` for a file that is missing or
+    damaged, and for a `.onnx` without a record.
+    """
+    path = Path(weights or "")
+    suffix = path.suffix.lower()
+    if suffix == ".safetensors" and KEY not in _safetensors_metadata(path):
+        return None
+    return read_record(path) if suffix in (".onnx", ".safetensors") else None
+
+
 def _plain(value: Any, *, where: str) -> Any:
     """Tuples to lists, all the way down; what JSON has no word for is a programming error."""
     if isinstance(value, dict):

@@ -30,7 +30,7 @@ from deepcanon.core.atomic import write_whole
 from deepcanon.core.errors import BadInput
 from deepcanon.core.order import natural
 from deepcanon.core.reading import opened
-from deepcanon.core.record import KEY, Record, read_record
+from deepcanon.core.record import KEY, Record, record_in
 from deepcanon.nn.preprocessing import Preprocessing
 
 KeyMap = Mapping[str, str | None]
@@ -256,10 +256,9 @@ def _read_safetensors(path: Path) -> Weights:
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-            has_record = KEY in (file.metadata() or {})
     except SafetensorError as cause:
         raise _damaged(path, "safetensors", cause) from cause
-    record = read_record(path) if has_record else None
+    record = record_in(path)
     return Weights(
         tensors=tensors, source=str(path), record=record, preprocessing=_recorded(record)
     )

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from deepcanon.core.errors import BadInput
-from deepcanon.core.record import FORMAT, KEY, Record, read_record
+from deepcanon.core.record import FORMAT, KEY, Record, read_record, record_in
 
 _texts = st.text(max_size=20)
 _values = st.recursive(
@@ -157,6 +157,22 @@ def test_a_file_without_a_record(tmp_path: Path, make_onnx: Callable[..., Path])
             read_record(path)
         assert caught.value.message == f"{path} carries no deepcanon record"
         assert "deepcanon export" in caught.value.hint
+
+
+def test_what_weights_say_of_themselves(
+    tmp_path: Path, make_onnx: Callable[..., Path], record: Record
+) -> None:
+    foreign, ours = tmp_path / "foreign.safetensors", tmp_path / "ours.safetensors"
+    save_file({"w": np.ones(3, np.float32)}, foreign)
+    save_file({"w": np.ones(3, np.float32)}, ours, metadata={KEY: record.to_json()})
+    for nothing in (None, "imagenet", tmp_path / "x.pth", foreign):
+        assert record_in(nothing) is None
+    for file in (ours, make_onnx()):
+        assert record_in(file) == record
+    with pytest.raises(BadInput, match="carries no deepcanon record"):
+        record_in(make_onnx("plain.onnx", text=None))
+    with pytest.raises(BadInput, match="does not exist"):
+        record_in(tmp_path / "gone.safetensors")
 
 
 @pytest.mark.parametrize(
