@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from deepcanon.classify import vgg
 from deepcanon.core.assets import shipped
 from deepcanon.core.errors import BadInput
+from deepcanon.core.record import record_in
 from deepcanon.nn.preprocessing import CAFFE, Preprocessing, preprocess
 from deepcanon.nn.taps import Pooling as Pooling
 from deepcanon.nn.taps import tap_names, taps
@@ -75,7 +76,7 @@ class SplitFeatures(nn.Module):
     depths. The first stage that the deep network answers for is ``deep_from``.
     """
 
-    def __init__(self, shallow: VGGFeatures, deep: VGGFeatures, *, deep_from: int = 3) -> None:
+    def __init__(self, shallow: FeatureNet, deep: FeatureNet, *, deep_from: int = 3) -> None:
         super().__init__()
         self.shallow = shallow
         self.deep = deep
@@ -128,9 +129,9 @@ def load_features(
 
     ``"slim"`` ships with the package. ``"vgg16"`` and ``"vgg19"`` are the official ImageNet
     weights, downloaded once. A path is a weights file of a VGG16 or VGG19 (``.pth``,
-    ``.safetensors``, Keras ``.h5``); two paths, also written ``shallow.h5+deep.h5``, give the
-    stages 1-2 to the first and the others to the second. ``pooling`` does not apply to slim, whose
-    pools belong to what it was taught.
+    ``.safetensors``, Keras ``.h5``), or what `deepcanon train slim-vgg` wrote; two paths, also
+    written ``shallow.h5+deep.h5``, give the stages 1-2 to the first and the others to the second.
+    ``pooling`` does not apply to slim, whose pools belong to what it was taught.
 
     Raises BadInput for a name that is neither and for other than two paths, Unavailable when the
     weights cannot be downloaded.
@@ -164,8 +165,11 @@ def _official(name: str, *, pooling: Pooling) -> VGGFeatures:
     return VGGFeatures(stack, how=how, pooling=pooling)
 
 
-def _from_file(path: Path, *, pooling: Pooling) -> VGGFeatures:
-    """VGG16's weights, or else VGG19's; the error is the one for VGG16."""
+def _from_file(path: Path, *, pooling: Pooling) -> VGGFeatures | SlimFeatures:
+    """A slim VGG's, VGG16's or else VGG19's weights; the error is the one for VGG16."""
+    record = record_in(path)
+    if record is not None and record.model == "slim_vgg":
+        return SlimFeatures(slim.load(path))
     stack = vgg.convolution_stack(vgg.D)
     try:
         how = vgg.load(stack, path)

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from deepcanon.classify import vgg
+from deepcanon.core.assets import shipped
 from deepcanon.core.errors import BadInput
 from deepcanon.nn.preprocessing import CAFFE, TORCHVISION
 from deepcanon.style.features import (
@@ -100,3 +101,9 @@ def test_a_vgg16_file_answers_as_the_network_that_wrote_it(tmp_path: Path) -> No
     found = load_features(tmp_path / "vgg16.pth")(pictures, ["relu2_1"])["relu2_1"]
     own = VGGFeatures(stack, how=TORCHVISION)(pictures, ["relu2_1"])["relu2_1"]
     torch.testing.assert_close(found, own)
+
+
+def test_a_slim_file_is_told_by_its_record() -> None:
+    pictures = torch.rand(1, 3, 32, 32)
+    found = load_features(shipped("slim-vgg"))(pictures, ["relu2_1"])["relu2_1"]
+    torch.testing.assert_close(found, load_features("slim")(pictures, ["relu2_1"])["relu2_1"])
