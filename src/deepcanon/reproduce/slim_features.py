@@ -158,7 +158,7 @@ class _Race:
                 lambda: self.loss(photo, painting, judge=judge),
                 optimiser=config.optimiser,
                 iterations=iterations,
-                keep={*range(0, iterations, max(1, iterations // 40)), keep, iterations},
+                keep={*range(0, iterations, max(1, iterations // 20)), keep, iterations},
                 on_step=lambda step: tell(before + step, judge),
             )
 
