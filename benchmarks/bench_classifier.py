@@ -222,7 +222,7 @@ def agreements(network: Network, passes: dict[str, Pass], *, pictures: int) -> l
 def agreement_of_a_file(model: str, data: str, *, pictures: int) -> list[list[object]]:
     """The same of trained weights: the fastest engine against torch in float32."""
     from deepcanon import Classifier
-    from deepcanon.classify.sources import open_source
+    from deepcanon.classify.data.sources import open_source
 
     source = open_source(data)
     shown = source.val if len(source.val) else source.train

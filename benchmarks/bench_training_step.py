@@ -116,9 +116,9 @@ def run(setting: Setting) -> tuple[str, Steps]:
     """Train both; our precision, and what was measured."""
     import torch
 
-    from deepcanon.classify.augment import Augmentation
-    from deepcanon.classify.data import Samples
+    from deepcanon.classify.data.augment import Augmentation
     from deepcanon.classify.recipes import RECIPES
+    from deepcanon.classify.samples import Samples
     from deepcanon.classify.start import build
     from deepcanon.classify.task import ClassificationTask
     from deepcanon.nn.preprocessing import TORCHVISION
@@ -174,7 +174,7 @@ def shapes(setting: Setting) -> Any:
     """Labelled pictures that are quick to make and can be learnt."""
     import numpy as np
 
-    from deepcanon.classify.pictures import ArrayPictures
+    from deepcanon.classify.data.pictures import ArrayPictures
     from deepcanon.core.standin import shape
 
     labels = np.arange(setting.pictures, dtype=np.int64) % CLASSES

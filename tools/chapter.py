@@ -31,7 +31,7 @@ ROWS: tuple[Row, ...] = (
     Row(
         id="C6",
         name="Feature visualisation",
-        modules=("deepcanon.classify.visualize", "deepcanon.classify.projection"),
+        modules=("deepcanon.classify.visualize", "deepcanon.classify.inside.projection"),
     ),
     Row(id="C7", name="AlexNet"),
     Row(
@@ -67,7 +67,7 @@ ROWS: tuple[Row, ...] = (
         modules=(
             "deepcanon.classify.recipes",
             "deepcanon.classify.task",
-            "deepcanon.classify.augment",
+            "deepcanon.classify.data.augment",
             "deepcanon.classify.evaluate",
         ),
     ),

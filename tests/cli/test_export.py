@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 
-from deepcanon.classify import resnet_weights
+from deepcanon.classify.weights import resnet as resnet_weights
 from deepcanon.core.catalog import create_model
 from deepcanon.core.record import Record, read_record
 from deepcanon.core.standin import photo

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 import torch
 
-from deepcanon.classify import filled
-from deepcanon.classify import subject as opened
 from deepcanon.classify.googlenet import Config as GoogLeNetConfig
 from deepcanon.classify.googlenet import GoogLeNet
-from deepcanon.classify.subject import open_subject
+from deepcanon.classify.inside.subject import open_subject
+from deepcanon.classify.weights import filled
 from deepcanon.core.catalog import create_model
 from deepcanon.core.errors import BadInput
 from deepcanon.nn.preprocessing import INCEPTION
 from deepcanon.nn.weights import write
+from tests import tiny_classifier
 from tests.cli.conftest import Run, files, photo, pixels, refused
 from tests.tiny_record import CLASSIFIER
 
@@ -161,12 +161,11 @@ def test_an_exported_file_lacks_what_does_not_run(
     settings = {"num_classes": 3, "hidden": 4}
     net = GoogLeNet(GoogLeNetConfig(**settings))  # type: ignore[arg-type]
     state = {key: value for key, value in net.state_dict().items() if not key.startswith("heads.")}
-    record = replace(CLASSIFIER, model="googlenet", config=settings)
-    for module in (opened, filled):
-        monkeypatch.setattr(module, "read_record", lambda _: record)
+    how = {**CLASSIFIER.preprocessing, "side": 224, "resize": 256}
+    file = tiny_classifier.write(
+        tmp_path / "net.onnx", model="googlenet", config=settings, preprocessing=how
+    )
     monkeypatch.setattr(filled, "read_weights", lambda _: state)
-    file = tmp_path / "googlenet.onnx"
-    file.touch()
     found = open_subject(str(file))
     assert torch.equal(found.net.top.fc.weight, net.top.fc.weight)  # type: ignore[union-attr]
     del state["top.fc.weight"]

@@ -17,10 +17,7 @@ FORBIDDEN = ("torch", "torchvision", "pytorch_lightning", "pydantic", "yaml", "o
 # What classifying, judging and checking data stand on, what `stylize sheet` does, and what lists
 # recipes and reproductions.
 ALSO = {
-    "classify": (
-        *("crops", "results", "network_file", "pictures", "sources"),
-        *("report", "explain", "confusion", "evaluate"),
-    ),
+    "classify": ("crops", "evaluate", "network_file", "results"),
     "style": ("color", "sheet"),
     "training": ("__init__", "ranges", "recipe", "recipe_text"),
     "reproduce": ("__init__",),
@@ -33,6 +30,8 @@ def _use_half() -> list[str]:
         *PACKAGE.glob("core/*.py"),
         *PACKAGE.glob("engine/*.py"),
         *PACKAGE.glob("cli/*.py"),
+        *PACKAGE.glob("classify/data/*.py"),
+        *PACKAGE.glob("classify/metrics/*.py"),
         *PACKAGE.glob("*/predict.py"),
         *PACKAGE.glob("*/recipes.py"),
         *(PACKAGE / folder / f"{name}.py" for folder, names in ALSO.items() for name in names),
@@ -85,7 +84,7 @@ def test_classifying_and_judging_bring_in_no_torch(tmp_path: Path) -> None:
 import numpy as np
 import deepcanon
 from deepcanon.classify.evaluate import evaluate
-from deepcanon.classify.pictures import ArrayPictures, Source
+from deepcanon.classify.data.pictures import ArrayPictures, Source
 
 classifier = deepcanon.Classifier({str(model)!r}, engine="onnxruntime", threads=1)
 red = np.zeros((3, 32, 32, 3), np.uint8) + np.array([255, 0, 0], np.uint8)

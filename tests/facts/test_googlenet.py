@@ -8,7 +8,12 @@ import torch
 from torch import nn
 
 from deepcanon.classify.googlenet import MODULES, PAPER, SEPARABLE, TORCHVISION, GoogLeNet
-from deepcanon.classify.googlenet_modules import Inception, NaiveInception, Normalisation, Widths
+from deepcanon.classify.parts.googlenet_modules import (
+    Inception,
+    NaiveInception,
+    Normalisation,
+    Widths,
+)
 from deepcanon.core.catalog import get_card
 from deepcanon.nn.layer_table import LayerTable, layer_table
 from deepcanon.nn.lrn import LocalResponseNorm

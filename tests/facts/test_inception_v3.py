@@ -8,8 +8,8 @@ from torch import nn
 
 from deepcanon.classify.googlenet import PAPER as GOOGLENET
 from deepcanon.classify.googlenet import GoogLeNet
-from deepcanon.classify.inception_parts import Branches, chain, same
 from deepcanon.classify.inception_v3 import PAPER, TORCHVISION, InceptionV3
+from deepcanon.classify.parts.inception_parts import Branches, chain, same
 from deepcanon.core.catalog import get_card
 from deepcanon.nn.layer_table import LayerTable, layer_table
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from deepcanon.classify import resnet, resnet_cifar
-from deepcanon.classify.resnet_blocks import Basic, Bottleneck, Padded
+from deepcanon.classify.parts.resnet_blocks import Basic, Bottleneck, Padded
 from deepcanon.core.catalog import create_model, get_card, list_models
 from deepcanon.nn.layer_table import LayerTable, layer_table
 

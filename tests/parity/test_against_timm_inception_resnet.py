@@ -19,7 +19,7 @@ from deepcanon.classify.inception_resnet import (
     InceptionResNet,
     load,
 )
-from deepcanon.classify.inception_v4_weights import resnet_v2_keys
+from deepcanon.classify.weights.inception_v4 import resnet_v2_keys
 from deepcanon.core.catalog import create_model
 from deepcanon.nn.preprocessing import INCEPTION
 from tests.likeness import close, close_gradients, close_statistics, randomise

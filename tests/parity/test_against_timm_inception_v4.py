@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from deepcanon.classify.inception_v4 import PAPER, TF_SLIM, InceptionV4, load
-from deepcanon.classify.inception_v4_weights import v4_keys
+from deepcanon.classify.weights.inception_v4 import v4_keys
 from deepcanon.core.catalog import create_model
 from deepcanon.nn.preprocessing import INCEPTION
 from tests.likeness import close, close_gradients, close_statistics, randomise

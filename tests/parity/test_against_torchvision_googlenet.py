@@ -10,7 +10,7 @@ from torch.nn import functional
 from torch.testing import assert_close
 
 from deepcanon.classify.googlenet import PAPER, TORCHVISION, Config, GoogLeNet, load
-from deepcanon.classify.googlenet_weights import torchvision_keys
+from deepcanon.classify.weights.googlenet import torchvision_keys
 from deepcanon.core.catalog import create_model
 from deepcanon.nn.preprocessing import INCEPTION, preprocess
 from deepcanon.nn.weights import Weights, copy_into, rename

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from deepcanon.classify.inception_v3 import PAPER, TORCHVISION, InceptionV3, load
-from deepcanon.classify.inception_v3_weights import torchvision_keys
+from deepcanon.classify.weights.inception_v3 import torchvision_keys
 from deepcanon.core.catalog import create_model
 from deepcanon.nn.preprocessing import INCEPTION, preprocess
 from deepcanon.nn.weights import Weights, copy_into, rename

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from deepcanon.classify import train as classify
-from deepcanon.classify.data import Samples
+from deepcanon.classify.samples import Samples
 from deepcanon.core.record import Record, read_record
 from deepcanon.nn.weights import write
 from deepcanon.style import distill, train

@@ -55,7 +55,7 @@ from typing import NamedTuple
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from deepcanon.classify.official import Official, load_weights
+from deepcanon.classify.weights.official import Official, load_weights
 from deepcanon.core.catalog import ModelCard, Variant, register
 from deepcanon.core.errors import BadInput
 from deepcanon.nn import preprocessing

@@ -58,8 +58,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from deepcanon.classify.googlenet import Initialisation, Stem, initialise
-from deepcanon.classify.googlenet_modules import separable
-from deepcanon.classify.official import load_weights
+from deepcanon.classify.parts.googlenet_modules import separable
+from deepcanon.classify.weights.official import load_weights
 from deepcanon.core.catalog import ModelCard, Variant, register
 from deepcanon.core.errors import BadInput
 from deepcanon.nn.any_size import AnySize

@@ -19,10 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 from deepcanon.classify.crops import Crops
-from deepcanon.classify.explain import Finding, above_luck, at_chance, explain
-from deepcanon.classify.pictures import Pictures, Pixels, Source
+from deepcanon.classify.data.pictures import Pictures, Pixels, Source
+from deepcanon.classify.metrics.explain import Finding, above_luck, at_chance, explain
+from deepcanon.classify.metrics.report import Report, confusion_matrix, places
 from deepcanon.classify.predict import Classifier
-from deepcanon.classify.report import Report, confusion_matrix, places
 from deepcanon.core.errors import BadInput
 from deepcanon.nn.preprocessing import CAFFE, INCEPTION, TORCHVISION, Preprocessing
 

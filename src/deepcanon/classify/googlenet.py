@@ -59,15 +59,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from deepcanon.classify.googlenet_modules import (
+from deepcanon.classify.parts.googlenet_modules import (
     Inception,
     Normalisation,
     Widths,
     convolution,
     separable,
 )
-from deepcanon.classify.googlenet_weights import IMAGENET, torchvision_keys
-from deepcanon.classify.official import load_weights
+from deepcanon.classify.weights.googlenet import IMAGENET, torchvision_keys
+from deepcanon.classify.weights.official import load_weights
 from deepcanon.core.catalog import ModelCard, Variant, register
 from deepcanon.core.errors import BadInput
 from deepcanon.nn.any_size import AnySize

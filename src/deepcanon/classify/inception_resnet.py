@@ -54,7 +54,9 @@ from typing import NamedTuple
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from deepcanon.classify.inception_parts import (
+from deepcanon.classify.inception_v4 import Order, reduction_a
+from deepcanon.classify.inception_v4 import stem as branching_stem
+from deepcanon.classify.parts.inception_parts import (
     Branches,
     chain,
     check_settings,
@@ -65,10 +67,8 @@ from deepcanon.classify.inception_parts import (
     top,
     valid,
 )
-from deepcanon.classify.inception_v4 import Order, reduction_a
-from deepcanon.classify.inception_v4 import stem as branching_stem
-from deepcanon.classify.inception_v4_weights import RESNET_V2, resnet_v2_keys, without_background
-from deepcanon.classify.official import load_weights
+from deepcanon.classify.weights.inception_v4 import RESNET_V2, resnet_v2_keys, without_background
+from deepcanon.classify.weights.official import load_weights
 from deepcanon.core.catalog import ModelCard, Variant, register
 from deepcanon.core.errors import BadInput
 from deepcanon.nn.any_size import AnySize

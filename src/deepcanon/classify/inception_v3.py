@@ -56,7 +56,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from deepcanon.classify.inception_parts import (
+from deepcanon.classify.parts.inception_parts import (
     Branches,
     chain,
     reset_norms,
@@ -65,8 +65,8 @@ from deepcanon.classify.inception_parts import (
     top,
     valid,
 )
-from deepcanon.classify.inception_v3_weights import IMAGENET, torchvision_keys
-from deepcanon.classify.official import load_weights
+from deepcanon.classify.weights.inception_v3 import IMAGENET, torchvision_keys
+from deepcanon.classify.weights.official import load_weights
 from deepcanon.core.catalog import ModelCard, Variant, register
 from deepcanon.core.errors import BadInput
 from deepcanon.nn.any_size import AnySize

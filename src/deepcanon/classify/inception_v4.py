@@ -47,7 +47,7 @@ from pathlib import Path
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from deepcanon.classify.inception_parts import (
+from deepcanon.classify.parts.inception_parts import (
     Branches,
     chain,
     check_settings,
@@ -58,8 +58,8 @@ from deepcanon.classify.inception_parts import (
     top,
     valid,
 )
-from deepcanon.classify.inception_v4_weights import V4, v4_keys, without_background
-from deepcanon.classify.official import load_weights
+from deepcanon.classify.weights.inception_v4 import V4, v4_keys, without_background
+from deepcanon.classify.weights.official import load_weights
 from deepcanon.core.catalog import ModelCard, Variant, register
 from deepcanon.core.errors import BadInput
 from deepcanon.nn.any_size import AnySize

@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from deepcanon.classify.crops import Crops, cut, prepare
+from deepcanon.classify.data.pictures import LEAST_SIDE, on_white
 from deepcanon.classify.network_file import open_network
-from deepcanon.classify.pictures import LEAST_SIDE, on_white
 from deepcanon.classify.results import Classified
 from deepcanon.core.errors import BadInput, DeepcanonError, Failed
 from deepcanon.core.images import Picture, Source, load

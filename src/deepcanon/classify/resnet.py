@@ -52,8 +52,7 @@ from pathlib import Path
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from deepcanon.classify.official import Official, load_weights
-from deepcanon.classify.resnet_blocks import (
+from deepcanon.classify.parts.resnet_blocks import (
     Basic,
     Bottleneck,
     Initialisation,
@@ -63,7 +62,8 @@ from deepcanon.classify.resnet_blocks import (
     initialise,
     stage,
 )
-from deepcanon.classify.resnet_weights import IMAGENET
+from deepcanon.classify.weights.official import Official, load_weights
+from deepcanon.classify.weights.resnet import IMAGENET
 from deepcanon.core.catalog import ModelCard, Variant, register
 from deepcanon.core.errors import BadInput
 from deepcanon.nn import preprocessing

@@ -38,14 +38,14 @@ from pathlib import Path
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from deepcanon.classify.official import load_weights
-from deepcanon.classify.resnet_blocks import (
+from deepcanon.classify.parts.resnet_blocks import (
     Basic,
     Initialisation,
     Shortcut,
     initialise,
     stage,
 )
+from deepcanon.classify.weights.official import load_weights
 from deepcanon.core.catalog import ModelCard, Variant, register
 from deepcanon.core.errors import BadInput
 from deepcanon.nn.any_size import AnySize

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from deepcanon.classify.filled import filled
+from deepcanon.classify.parts.vgg_staged import STAGED, TRAINED, initialise_from
 from deepcanon.classify.recipes import ClassifierRecipe
-from deepcanon.classify.vgg_staged import STAGED, TRAINED, initialise_from
+from deepcanon.classify.weights.filled import filled
 from deepcanon.core.catalog import create_model, get_card
 from deepcanon.core.errors import BadInput
-from deepcanon.core.record import Record, read_record
+from deepcanon.core.record import Record, record_in
 
 
 def settings(recipe: ClassifierRecipe, *, classes: int) -> dict[str, Any]:
@@ -64,7 +63,7 @@ def build(recipe: ClassifierRecipe, *, classes: int) -> nn.Module:
         )
     if not recipe.start:
         return net
-    record = _record_of(recipe.start)
+    record = record_in(recipe.start)
     staged = record is not None and record.model == TRAINED and recipe.model in STAGED
     welcome = (TRAINED if staged else recipe.model, "classify")
     if record is not None and (record.model, record.domain) != welcome:
@@ -105,19 +104,6 @@ def _keep_all_but_head(net: nn.Module, *, old: nn.Module, other: dict[str, Tenso
             if other[key].shape == value.shape:
                 value.copy_(before[key])
     net.preprocessing = getattr(old, "preprocessing", None)  # type: ignore[assignment]
-
-
-def _record_of(start: str) -> Record | None:
-    """What a file of ours says of itself; a foreign one, and a name, say nothing."""
-    path = Path(start)
-    if path.suffix.lower() == ".onnx":
-        return read_record(path)
-    if path.suffix.lower() == ".safetensors" and path.is_file():
-        try:
-            return read_record(path)
-        except BadInput:
-            return None
-    return None
 
 
 def _classes_of(recipe: ClassifierRecipe, record: Record | None) -> int | None:

@@ -28,7 +28,7 @@ from torch.optim import SGD, Adam, Optimizer, RMSprop
 from torch.optim.lr_scheduler import LambdaLR
 
 from deepcanon.classify.crops import one, prepare
-from deepcanon.classify.pictures import Pictures
+from deepcanon.classify.data.pictures import Pictures
 from deepcanon.classify.recipes import ClassifierRecipe
 from deepcanon.training import schedules
 from deepcanon.training.average import move_average

@@ -14,13 +14,20 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from deepcanon.classify.augment import Augmentation
-from deepcanon.classify.data import Samples
-from deepcanon.classify.folders import without_damaged
+from deepcanon.classify.data.augment import Augmentation
+from deepcanon.classify.data.folders import without_damaged
+from deepcanon.classify.data.pictures import (
+    FilePictures,
+    Kept,
+    Picked,
+    Pictures,
+    Source,
+    check_labels,
+)
+from deepcanon.classify.data.sources import held_back, open_source
 from deepcanon.classify.network_file import usual_resize
-from deepcanon.classify.pictures import FilePictures, Kept, Picked, Pictures, Source, check_labels
 from deepcanon.classify.recipes import ClassifierRecipe
-from deepcanon.classify.sources import held_back, open_source
+from deepcanon.classify.samples import Samples
 from deepcanon.classify.start import build, settings
 from deepcanon.classify.task import ClassificationTask, chance_loss
 from deepcanon.core.errors import BadInput

@@ -40,7 +40,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from deepcanon.classify.vgg_weights import fill
+from deepcanon.classify.weights.vgg import fill
 from deepcanon.core.catalog import ModelCard, Variant, register
 from deepcanon.core.errors import BadInput
 from deepcanon.nn.any_size import AnySize

@@ -23,7 +23,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from deepcanon.classify.looks import (
+from deepcanon.classify.inside.looks import (
     Advance,
     Choice,
     Looks,
@@ -39,9 +39,9 @@ from deepcanon.classify.looks import (
     title_of,
     view,
 )
-from deepcanon.classify.projection import Rule, project, run_to, strongest
-from deepcanon.classify.sheet import Section, Tile, as_colour, as_grey, fit, mosaic
-from deepcanon.classify.subject import Subject
+from deepcanon.classify.inside.projection import Rule, project, run_to, strongest
+from deepcanon.classify.inside.sheet import Section, Tile, as_colour, as_grey, fit, mosaic
+from deepcanon.classify.inside.subject import Subject
 from deepcanon.core.errors import BadInput
 from deepcanon.core.picture import Pixels
 

@@ -11,7 +11,7 @@ from deepcanon.cli.output import note, print_json, progress
 from deepcanon.core.errors import Failed
 
 if TYPE_CHECKING:
-    from deepcanon.classify.check import Report
+    from deepcanon.classify.data.check import Report
 
 __all__ = ["check_data"]
 
@@ -33,7 +33,7 @@ def check_data(data: str, *, as_json: bool, quiet: bool) -> int:
     training takes: a folder for each class, divided into train/ and val/ or not, or the files of
     CIFAR or MNIST. Exit code 1 when something was found.
     """
-    from deepcanon.classify.check import check, gather
+    from deepcanon.classify.data.check import check, gather
 
     subject = gather(data)
     with progress("pictures", total=len(subject), quiet=quiet or as_json) as advance:

@@ -10,7 +10,7 @@ from deepcanon.cli.output import note, print_json, print_table, progress
 from deepcanon.core.errors import BadInput, Failed
 
 if TYPE_CHECKING:
-    from deepcanon.classify.report import ClassScore, Report
+    from deepcanon.classify.metrics.report import ClassScore, Report
 
 __all__ = ["ClassifierWishes", "evaluate_classifier"]
 
@@ -45,9 +45,9 @@ def evaluate_classifier(
     Raises `BadInput` where the data is not named or does not fit the network.
     """
     from deepcanon.classify.crops import Crops
+    from deepcanon.classify.data.sources import open_source
     from deepcanon.classify.evaluate import Split, evaluate
     from deepcanon.classify.predict import Classifier
-    from deepcanon.classify.sources import open_source
 
     if wishes.data is None:
         raise BadInput(
@@ -91,7 +91,7 @@ def _check_outputs(output: str | None, confusion: str | None) -> None:
 
 
 def _draw(report: Report, path: str) -> None:
-    from deepcanon.classify.confusion import draw_confusion
+    from deepcanon.classify.metrics.confusion import draw_confusion
     from deepcanon.core.images import save
 
     title = (

@@ -48,7 +48,7 @@ def split(
     DIR stays as it is: OUT/train and OUT/val get hard links to its files, or copies of them where
     the disk knows no links. A file and its exact copies stay on one side.
     """
-    from deepcanon.classify.split import split as divide
+    from deepcanon.classify.data.split import split as divide
 
     made = divide(folder, share=share, output=output, seed=seed)
     if as_json:

@@ -15,8 +15,8 @@ from deepcanon.cli.output import note, print_json, progress
 from deepcanon.core.errors import BadInput, MissingExtra
 
 if TYPE_CHECKING:
-    from deepcanon.classify.looks import Advance, Choice, Looks, Named
-    from deepcanon.classify.subject import Subject
+    from deepcanon.classify.inside.looks import Advance, Choice, Looks, Named
+    from deepcanon.classify.inside.subject import Subject
     from deepcanon.cli.files import Outcome
 
 __all__ = ["visualize"]
@@ -117,8 +117,8 @@ def visualize(
     if method == FILTERS and len(layers) > 1:
         raise BadInput("filters are shown of one layer", hint="give --layer once")
 
-    from deepcanon.classify.looks import Choice
-    from deepcanon.classify.subject import open_subject
+    from deepcanon.classify.inside.looks import Choice
+    from deepcanon.classify.inside.subject import open_subject
     from deepcanon.cli.files import check_output
 
     place = Path(output)
@@ -148,7 +148,7 @@ def visualize(
 
 def _pictures(words: Sequence[str], *, output: str) -> tuple[list[Named], Outcome]:
     """The pictures by name; standard input is read now, as it can be read only once."""
-    from deepcanon.classify.looks import Named
+    from deepcanon.classify.inside.looks import Named
     from deepcanon.cli.files import Outcome, find_pictures
     from deepcanon.core.images import MAX_BYTES, same_file
 
@@ -178,9 +178,9 @@ def _look(
     advance: Advance,
 ) -> Looks:
     from deepcanon.classify import visualize as ways
-    from deepcanon.classify.looks import Looks, default_layers
-    from deepcanon.classify.projection import Rule
-    from deepcanon.classify.top_patches import top_patches
+    from deepcanon.classify.inside.looks import Looks, default_layers
+    from deepcanon.classify.inside.projection import Rule
+    from deepcanon.classify.inside.top_patches import top_patches
 
     if method == FILTERS:
         layer = layers[0] if layers else None
@@ -208,7 +208,7 @@ def _add(outcome: Outcome, looks: Looks, *, alone: bool) -> None:
 
 
 def _write(subject: Subject, method: str, looks: Looks, *, output: str) -> dict[str, Any]:
-    from deepcanon.classify.sheet import draw
+    from deepcanon.classify.inside.sheet import draw
     from deepcanon.core.images import save
 
     title = f"{subject.model} {subject.variant}: {method}"

@@ -24,8 +24,8 @@ import torch
 from torch import nn
 
 from deepcanon.classify.googlenet import MODULES
-from deepcanon.classify.googlenet_modules import Inception, NaiveInception, Normalisation
-from deepcanon.classify.resnet_blocks import Basic, Bottleneck, Shortcut, Stride
+from deepcanon.classify.parts.googlenet_modules import Inception, NaiveInception, Normalisation
+from deepcanon.classify.parts.resnet_blocks import Basic, Bottleneck, Shortcut, Stride
 from deepcanon.core import images
 from deepcanon.core.atomic import write_whole
 from deepcanon.core.chart import Chart, Line, Stroke, draw

@@ -22,9 +22,9 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from deepcanon.classify.augment import Augmentation
-from deepcanon.classify.data import Samples
+from deepcanon.classify.data.augment import Augmentation
 from deepcanon.classify.recipes import ClassifierRecipe
+from deepcanon.classify.samples import Samples
 from deepcanon.classify.task import ClassificationTask, top_k
 from deepcanon.core import images
 from deepcanon.core.atomic import write_whole

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from deepcanon.classify.crops import Crops
+from deepcanon.classify.data.pictures import Source
 from deepcanon.classify.evaluate import Split, evaluate, match_classes
-from deepcanon.classify.pictures import Source
 from deepcanon.classify.predict import Classifier
 from deepcanon.core.errors import BadInput
 from deepcanon.nn.preprocessing import CAFFE, INCEPTION, TORCHVISION

@@ -22,7 +22,7 @@ from deepcanon.classify.googlenet import (
     Stem,
     load,
 )
-from deepcanon.classify.googlenet_modules import (
+from deepcanon.classify.parts.googlenet_modules import (
     Inception,
     NaiveInception,
     Normalisation,

@@ -10,7 +10,6 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from deepcanon.classify.inception_parts import Branches, chain, same
 from deepcanon.classify.inception_resnet import (
     PAPER_V1,
     PAPER_V2,
@@ -23,7 +22,8 @@ from deepcanon.classify.inception_resnet import (
     Version,
     load,
 )
-from deepcanon.classify.inception_v4_weights import RESNET_V2
+from deepcanon.classify.parts.inception_parts import Branches, chain, same
+from deepcanon.classify.weights.inception_v4 import RESNET_V2
 from deepcanon.core.catalog import create_model
 from deepcanon.core.errors import BadInput
 

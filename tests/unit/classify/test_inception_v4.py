@@ -17,7 +17,7 @@ from deepcanon.classify.inception_v4 import (
     Order,
     load,
 )
-from deepcanon.classify.inception_v4_weights import V4, without_background
+from deepcanon.classify.weights.inception_v4 import V4, without_background
 from deepcanon.core.catalog import create_model
 from deepcanon.core.errors import BadInput
 from deepcanon.nn.weights import Weights
@@ -140,7 +140,7 @@ def test_background_is_dropped_where_it_can_only_be_that(
 
 
 def test_file_with_background_fills_a_network(tmp_path: Path) -> None:
-    from deepcanon.classify.inception_v4_weights import v4_keys
+    from deepcanon.classify.weights.inception_v4 import v4_keys
 
     blocks = (1, 1, 1)
     torch.manual_seed(0)

@@ -10,9 +10,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from deepcanon.classify import resnet, resnet_cifar
-from deepcanon.classify.official import Official
-from deepcanon.classify.resnet import RESNET18, RESNET34, RESNET50, Config, ResNet, load
-from deepcanon.classify.resnet_blocks import (
+from deepcanon.classify.parts.resnet_blocks import (
     Basic,
     Bottleneck,
     Initialisation,
@@ -21,8 +19,10 @@ from deepcanon.classify.resnet_blocks import (
     Stride,
     shortcut_layer,
 )
+from deepcanon.classify.resnet import RESNET18, RESNET34, RESNET50, Config, ResNet, load
 from deepcanon.classify.resnet_cifar import CifarResNet
-from deepcanon.classify.resnet_weights import IMAGENET
+from deepcanon.classify.weights.official import Official
+from deepcanon.classify.weights.resnet import IMAGENET
 from deepcanon.core.catalog import create_model
 from deepcanon.core.errors import BadInput
 from deepcanon.nn import weights as weights_io

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from deepcanon.classify import filled
 from deepcanon.classify.recipes import ClassifierRecipe
 from deepcanon.classify.start import build
+from deepcanon.classify.weights import filled
 from deepcanon.core.catalog import create_model
 from deepcanon.core.errors import BadInput
 from deepcanon.nn.weights import write

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from deepcanon.classify.pictures import ArrayPictures
+from deepcanon.classify.data.pictures import ArrayPictures
 from deepcanon.classify.recipes import RECIPES, ClassifierRecipe
 from deepcanon.classify.task import (
     ClassificationTask,
@@ -224,4 +224,5 @@ def test_the_recipes_say_what_they_are() -> None:
             assert (recipe.side, recipe.augmentation, recipe.steps) == (32, "cifar", 64_000)
             assert name == f"{recipe.model}-cifar10"
         if name.endswith("-imagenet"):
-            assert recipe.side == 224 and name == f"{recipe.model}-imagenet"
+            side = 299 if recipe.model == "inception_v3" else 224
+            assert recipe.side == side and name == f"{recipe.model}-imagenet"

@@ -15,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 
 from deepcanon.classify import train as training
-from deepcanon.classify.data import Samples
-from deepcanon.classify.pictures import ArrayPictures, FilePictures, Kept, Pictures, Source
+from deepcanon.classify.data.pictures import ArrayPictures, FilePictures, Kept, Pictures, Source
 from deepcanon.classify.recipes import ClassifierRecipe
+from deepcanon.classify.samples import Samples
 from deepcanon.core.catalog import create_model
 from deepcanon.core.errors import BadInput, Failed
 from deepcanon.core.images import save
@@ -244,7 +244,7 @@ def test_a_picture_that_breaks_is_named_and_may_be_mended(
         def __init__(self, pictures: Pictures, *, short_side: int | None = None) -> None:
             super().__init__(pictures, short_side=short_side, room=0)
 
-    monkeypatch.setattr("deepcanon.classify.data.Kept", NoRoom)
+    monkeypatch.setattr("deepcanon.classify.samples.Kept", NoRoom)
     pictures = colours(6, seed=0)
     paths = [tmp_path / f"{place}.png" for place in range(6)]
     for place, path in enumerate(paths):

@@ -9,8 +9,8 @@ from torch import nn
 from torch.testing import assert_close
 
 from deepcanon.classify import vgg
+from deepcanon.classify.parts.vgg_staged import initialise_from
 from deepcanon.classify.vgg import A, B, C, Config, D, E, Initialisation, dense
-from deepcanon.classify.vgg_staged import initialise_from
 from deepcanon.core.catalog import create_model
 from deepcanon.core.errors import BadInput
 from deepcanon.nn.taps import Pooling

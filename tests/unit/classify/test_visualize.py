@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from deepcanon.classify.looks import (
+from deepcanon.classify.inside.looks import (
     Choice,
     Named,
     checked_layers,
@@ -16,9 +16,9 @@ from deepcanon.classify.looks import (
     title_of,
     view,
 )
-from deepcanon.classify.projection import Rule
-from deepcanon.classify.subject import Subject
-from deepcanon.classify.top_patches import Peak, peaks, top_patches
+from deepcanon.classify.inside.projection import Rule
+from deepcanon.classify.inside.subject import Subject
+from deepcanon.classify.inside.top_patches import Peak, peaks, top_patches
 from deepcanon.classify.vgg import VGG, Config, Conv
 from deepcanon.classify.visualize import activations, filters, projections
 from deepcanon.core.errors import BadInput, Failed

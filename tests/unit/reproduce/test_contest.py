@@ -13,9 +13,9 @@ import pytest
 import torch
 from torch import nn
 
-from deepcanon.classify.augment import Augmentation
-from deepcanon.classify.data import Samples
+from deepcanon.classify.data.augment import Augmentation
 from deepcanon.classify.recipes import ClassifierRecipe
+from deepcanon.classify.samples import Samples
 from deepcanon.core.errors import BadInput
 from deepcanon.core.images import load
 from deepcanon.reproduce import degradation

@@ -1,0 +1,1 @@
+"""Labelled pictures: where they come from, how they are checked, split and augmented."""

@@ -1,0 +1,1 @@
+"""What `deepcanon visualize` looks at inside of a network, and the page it draws."""

@@ -1,0 +1,1 @@
+"""Blocks that would make a paper's file too long for one sitting, or that two papers share."""

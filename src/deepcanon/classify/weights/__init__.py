@@ -1,0 +1,1 @@
+"""Weights that others trained: which tensor of theirs is which of ours."""
