@@ -9,7 +9,26 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageCms
+
+RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def quarters() -> Image.Image:
+    """32x24 pixels: red, green over blue, white; every rotation and flip of it is another."""
+    image = Image.new("RGB", (32, 24), WHITE)
+    image.paste(RED, (0, 0, 16, 12))
+    image.paste(GREEN, (16, 0, 32, 12))
+    image.paste(BLUE, (0, 12, 16, 24))
+    return image
+
+
+def oriented(orientation: int) -> Image.Exif:
+    """EXIF data that say how a picture is turned, 1 to 8."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif
 
 
 def picture(path: Path, *, seed: int = 0, size: tuple[int, int] = (12, 10)) -> np.ndarray:
