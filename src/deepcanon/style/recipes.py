@@ -215,6 +215,6 @@ RECIPES: dict[str, Recipe] = {
         tv_weight=20.0,
         tone_weight=0.5,
     ),
-    # 5 minutes, total 1.05 -> 0.39.
+    # 5 minutes, total 1.40 -> 0.54.
     "new-style": NewStyleRecipe(),
 }
