@@ -295,12 +295,12 @@ _PAPER = "starts from normal(0, 0.01), §3.1 prints a variance of 0.01; takes pi
 _TORCHVISION = "He initialisation; every size is averaged to 7x7 before the FC layers"
 
 _NEW = {
-    "A": "Depth from 3x3 convolutions alone: 11 weight layers, from which the deeper ones start.",
-    "A-LRN": "A with local response normalisation, which turned out not to help.",
-    "B": "A second 3x3 convolution in the first two stages of A: two of them see 5x5.",
-    "C": "B with 1x1 convolutions: more non-linearity over the same area.",
-    "D": "C with 3x3 in place of 1x1, 16 weight layers: three in a row see 7x7.",
-    "E": "19 weight layers, where the paper's error stopped falling.",
+    "A": "Depth from 3x3 convolutions alone; 11 layers, from which the deeper ones start (A).",
+    "A-LRN": "VGG's 11 layers with local response normalisation, which did not help (A-LRN).",
+    "B": "Depth from 3x3 convolutions alone, two in a row where one 5x5 was; 13 layers (B).",
+    "C": "VGG's 13 layers and three 1x1 ones: more non-linearity over the same area (C).",
+    "D": "Depth from 3x3 convolutions alone, three in a row where one 7x7 was; 16 layers (D).",
+    "E": "Sixteen 3x3 convolutions and three layers more, where the error stopped falling (E).",
 }
 
 
