@@ -21,6 +21,9 @@ Sample = TypeVar("Sample")
 
 THREADS = 2
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+# What no user has set: threads (how many processors there are is told by `two_cores` all the same),
+# and that modules be compiled anew in each process, as those that pip installed are not.
+_UNUSUAL = (*_THREAD_VARIABLES, "PYTHONDONTWRITEBYTECODE")
 
 
 class Process(NamedTuple):
@@ -95,12 +98,17 @@ def seconds(call: Callable[[], object]) -> Callable[[], float]:
 
 
 def process(command: Sequence[str | Path]) -> Callable[[], Process]:
-    """A whole process as a contender. Raises RuntimeError, with what it said, when it fails."""
+    """A whole process as a contender, in the environment that a user has.
+
+    Raises RuntimeError, with what it said, when it fails.
+    """
+    usual = {name: value for name, value in os.environ.items() if name not in _UNUSUAL}
 
     def started() -> Process:
         began = time.perf_counter()
         child = subprocess.Popen(
             [str(word) for word in command],
+            env=usual,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

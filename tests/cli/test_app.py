@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 from contextlib import suppress
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
 from deepcanon.cli import app
 from deepcanon.core import assets
 from deepcanon.core.errors import Unavailable
+from tests import tiny_style
 from tests.cli.conftest import Run
+from tests.tiny_pictures import picture
 
 THERE = [
     name
@@ -93,6 +97,39 @@ print(*[name for name in sys.modules if name.startswith("openvino_telemetry")], 
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[1].startswith("<class")
+
+
+def test_a_process_with_an_engine_says_all_and_ends_with_its_code(tmp_path: Path) -> None:
+    model = tiny_style.write(tmp_path / "tiny.onnx")
+    picture(tmp_path / "good.png", size=(16, 20))
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    words = ("--model", str(model), "-o", str(tmp_path / "out"), "--json")
+    done = process("stylize", str(tmp_path / "good.png"), str(tmp_path / "bad.png"), *words)
+    assert done.returncode == 1
+    assert [Path(each["output"]).exists() for each in json.loads(done.stdout)["results"]] == [True]
+    assert "bad.png" in done.stderr
+
+
+def test_numpy_starts_no_threads_that_no_command_needs() -> None:
+    code = """
+import os, sys
+from deepcanon.cli import main
+main(["--version"])
+assert "OPENBLAS_NUM_THREADS" not in os.environ  # a program that calls main is let alone
+sys.argv = ["deepcanon", "--version"]
+main()
+print(os.environ["OPENBLAS_NUM_THREADS"])
+"""
+    usual = {key: value for key, value in os.environ.items() if key != "OPENBLAS_NUM_THREADS"}
+    for chosen, found in ({}, "1"), ({"OPENBLAS_NUM_THREADS": "3"}, "3"):
+        done = subprocess.run(
+            [sys.executable, "-c", code if not chosen else code.replace("not in", "in")],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**usual, **chosen},
+        )
+        assert done.stdout.splitlines()[-1] == found
 
 
 def test_an_unknown_command_names_the_near_ones(run: Run) -> None:

@@ -7,6 +7,7 @@ imports pydantic whenever a command runs).
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -73,10 +74,35 @@ def main(words: Sequence[str] | None = None) -> int:
         # Nothing is converted from other formats here, and OpenVINO's converter, with the telemetry
         # that it brings, would be half of the import. OpenVINO does without what is not there.
         sys.modules.setdefault("openvino.tools.ovc", None)  # type: ignore[arg-type]
-        words = sys.argv[1:]
-    words, debug = _take(list(words), "--debug")
+        # numpy's matrix products have threads of their own, which are started whether they are
+        # needed or not (no command multiplies matrices in numpy), and spin.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+        code = _run(sys.argv[1:])
+        _end_without_engines(code)
+        return code
+    return _run(list(words))
+
+
+def _run(words: list[str]) -> int:
+    words, debug = _take(words, "--debug")
     words, offline = _take(words, "--offline")
     return run(lambda: _dispatch(words, offline=offline), debug=debug)
+
+
+def _end_without_engines(code: int) -> None:
+    """End the process here if an inference engine is loaded, and not torch.
+
+    The system takes threads and memory back at once; an engine that is asked to do so takes a tenth
+    of the time of a short run. Training ends as Python does: it has workers and logs to wait for.
+    """
+    if "torch" in sys.modules or not {"openvino", "onnxruntime"}.intersection(sys.modules):
+        return
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):  # their reader went away: Python's own end says what it says
+        return
+    os._exit(code)
 
 
 def load(name: str) -> Any:

@@ -7,7 +7,9 @@ weights can be read back out of the file (`read_weights`).
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -161,17 +163,18 @@ def _convert(
     import torch
 
     free = torch.export.Dim.DYNAMIC
-    program = torch.onnx.export(
-        outer,
-        tuple(example.values()),
-        dynamo=True,
-        input_names=list(example),
-        output_names=list(outputs),
-        dynamic_shapes=tuple(dict.fromkeys(dynamic.get(name, {}), free) for name in example),
-        opset_version=OPSET,
-        optimize=False,  # `_optimise` does, and keeps the weights
-        verbose=False,
-    )
+    with _quiet("torch.fx.experimental.symbolic_shapes"):
+        program = torch.onnx.export(
+            outer,
+            tuple(example.values()),
+            dynamo=True,
+            input_names=list(example),
+            output_names=list(outputs),
+            dynamic_shapes=tuple(dict.fromkeys(dynamic.get(name, {}), free) for name in example),
+            opset_version=OPSET,
+            optimize=False,  # `_optimise` does, and keeps the weights
+            verbose=False,
+        )
     assert program is not None
     _optimise(program.model, names)
     proto = program.model_proto
@@ -183,6 +186,19 @@ def _convert(
     onnx.checker.check_model(proto, full_check=True)
     content: bytes = proto.SerializeToString()
     return content
+
+
+@contextmanager
+def _quiet(logger: str) -> Iterator[None]:
+    """Let a logger say errors only: torch's tracebacks of conditions on sizes that it could not
+    simplify, and keeps as they are, look like failures."""
+    speaker = logging.getLogger(logger)
+    before = speaker.level
+    speaker.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        speaker.setLevel(before)
 
 
 def _optimise(model: ir.Model, names: Mapping[str, str]) -> None:

@@ -149,7 +149,7 @@ FINDING = Finding(
     ),
     judge=judge,
     dashed=("none", "none x5", "sigmoid x5"),
-    steps=4000,
+    steps=1500,
     count=50_000,
     measurements=40,
 )

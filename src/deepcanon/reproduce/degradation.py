@@ -65,7 +65,7 @@ FINDING = Finding(
     ),
     judge=judge,
     dashed=("plain20", "plain56"),
-    steps=2000,
+    steps=1600,
     count=10_000,
     measurements=10,
 )

@@ -87,7 +87,7 @@ FINDING = Finding(
     ),
     judge=judge,
     dashed=("none",),
-    steps=4000,
+    steps=3000,
     count=10_000,
 )
 run = FINDING.run

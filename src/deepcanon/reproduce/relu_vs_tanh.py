@@ -109,7 +109,7 @@ FINDING = Finding(
     ),
     judge=judge,
     dashed=tuple(_name("tanh", rate) for rate in RATES),  # as in figure 1
-    steps=4000,
+    steps=2500,
     count=10_000,
     measurements=10,
     goal=GOAL,

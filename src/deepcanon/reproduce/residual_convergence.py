@@ -63,7 +63,7 @@ FINDING = Finding(
     ),
     judge=judge,
     dashed=("plain20",),
-    steps=6000,
+    steps=2500,
     count=50_000,
 )
 run = FINDING.run
