@@ -10,8 +10,10 @@ from torch import Tensor, nn
 from deepcanon.core.assets import shipped
 from deepcanon.core.catalog import create_model
 from deepcanon.core.standin import photo
+from deepcanon.engine.session import open_session
 from deepcanon.nn.layer_table import layer_table
 from deepcanon.style.johnson import CONFIGS, MODERN, MULTISTYLE, PAPER, TransformNet
+from deepcanon.style.predict import Stylizer
 
 pytestmark = pytest.mark.row("T2")
 
@@ -185,3 +187,25 @@ def test_the_shipped_network_paints_no_frame() -> None:
         zeros = [255 * frame(net(x, style.expand(len(x), -1))) for style in styles]
     assert max(ours) < 8
     assert max(zeros) > 16
+
+
+def strip(pictures: np.ndarray) -> float:
+    """How far a column of the outermost 16, left or right, is on average from those further in."""
+    columns = [each.astype(float).mean((0, 1)) for each in (pictures, pictures[:, :, ::-1])]
+    apart = [np.abs(each[:16] - each[24:64].mean(0)).mean(1).max() for each in columns]
+    return float(max(apart))
+
+
+def test_the_shipped_network_paints_no_strip_at_the_sides() -> None:
+    """On photographs in the style that painted the broadest one: less than 18 grey levels, where
+    the photographs themselves have up to 14, and the network alone, without a margin, more than 24.
+    """
+    photos = np.stack([photo(seed, (160, 160)) for seed in range(8)])
+    scream = Stylizer("the-scream", engine="onnxruntime", threads=1)
+    ours = np.stack([scream(each).pixels for each in photos])
+    session = open_session(shipped("multistyle"), engine="onnxruntime", threads=1)
+    weights = np.array([[name == "the-scream" for name in scream.record.labels]], np.float32)
+    bare = [session.run({"picture": each[None], "weights": weights}) for each in photos]
+    assert strip(photos) < 14
+    assert strip(ours) < 18
+    assert strip(np.concatenate([each["stylized"] for each in bare])) > 24

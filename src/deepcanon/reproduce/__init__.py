@@ -56,22 +56,20 @@ REPRODUCTIONS = {
         module="degradation",
         row="C16",
         help="plain-20 and -56 against ResNet-20 and -56: what depth does to the training error",
-        cost="2,000 steps of four networks on 10,000 pictures: 20 to 30 minutes on two cores,"
-        " estimated",
+        cost="1,600 steps of four networks on 10,000 pictures: 27 minutes on one core",
     ),
     "residual-convergence": Reproduction(
         module="residual_convergence",
         row="C16",
         help="plain-20 against ResNet-20: which one learns sooner",
-        cost="6,000 steps of two networks: 20 minutes on two cores, estimated",
+        cost="2,500 steps of two networks: 12 minutes on one core",
     ),
     "batch-norm": Reproduction(
         module="batch_norm",
         row="C15",
         help="without and with batch norm, at 5 and 30 times the rate, with sigmoids: steps to the"
         " same accuracy",
-        cost="4,000 steps of seven networks of ten layers: 20 to 30 minutes on two cores,"
-        " estimated",
+        cost="1,500 steps of seven networks of ten layers: 12 minutes on one core",
     ),
     "vgg-lrn": Reproduction(
         module="vgg_lrn",

@@ -33,7 +33,11 @@ RECIPE = ClassifierRecipe(
 
 
 def network(kind: Kind) -> Build:
-    """Three convolutions and a linear layer; starting weights as wide as the activation wants."""
+    """Three convolutions and a linear layer; starting weights of variance 1 / fan in, for both.
+
+    From He's for the ReLUs, twice as much, these pools of three by three grow what they pass, and
+    at rates of 0.01 and 0.03 the network never left chance.
+    """
 
     def build(classes: int) -> nn.Module:
         layers: list[nn.Module] = []
@@ -45,7 +49,7 @@ def network(kind: Kind) -> Build:
         net = nn.Sequential(*layers, nn.Flatten(), nn.Linear(64 * 4 * 4, classes))
         for layer in net:
             if isinstance(layer, nn.Conv2d):
-                nn.init.kaiming_normal_(layer.weight, nonlinearity=kind)
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="linear")
                 assert layer.bias is not None
                 nn.init.zeros_(layer.bias)
         return net

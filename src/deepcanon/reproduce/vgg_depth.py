@@ -44,7 +44,7 @@ FINDING = Finding(
     differs=DIFFERS,
     contestants=tuple(contestant(name, config) for name, config in COLUMNS.items()),
     judge=judge,
-    steps=2000,
+    steps=3000,
     count=50_000,
 )
 run = FINDING.run

@@ -41,7 +41,7 @@ FINDING = Finding(
     differs=DIFFERS,
     contestants=(contestant("A", vgg.A), contestant("A-LRN", vgg.A_LRN)),
     judge=judge,
-    steps=2000,
+    steps=3000,
     count=50_000,
 )
 run = FINDING.run

@@ -43,7 +43,7 @@ FINDING = Finding(
     differs=DIFFERS,
     contestants=(contestant("B", vgg.B), contestant("5x5", TWIN)),
     judge=judge,
-    steps=2000,
+    steps=3000,
     count=50_000,
 )
 run = FINDING.run

@@ -154,6 +154,28 @@ def test_without_a_limit_the_size_is_the_photographs(model: Path) -> None:
         assert stylizer("udnie", model)(image).pixels.shape == (size[1], size[0], 3)
 
 
+def test_the_network_is_shown_mirrored_pixels_around(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a network that answers with the place of each pixel, the middle is kept."""
+    ours = stylizer("udnie", model)
+    shown: list[np.ndarray] = []
+
+    def places(feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        shown.append(feeds["picture"][0])
+        rows, columns = np.indices(shown[-1].shape[:2], dtype=np.uint8)
+        return {"stylized": np.dstack([rows, columns, 0 * rows])[None]}
+
+    monkeypatch.setattr(ours._session, "run", places)
+    picture = np.random.default_rng(0).integers(0, 256, (16, 40, 3), dtype=np.uint8)
+    painted = ours(picture).pixels
+    assert painted.shape == picture.shape
+    assert painted[0, 0].tolist() == [predict.MARGIN, predict.MARGIN, 0]
+    around = shown[0][:, predict.MARGIN :]  # rows 2, 1, 0, 1, 2 about the upper border
+    assert (around[predict.MARGIN - 2, :40] == picture[2]).all()
+    assert (around[predict.MARGIN, :40] == picture[0]).all()
+
+
 @pytest.mark.parametrize("as_picture", [False, True])
 def test_max_size_limits_the_longer_side(as_picture: bool, model: Path, photo: np.ndarray) -> None:
     source = load(photo) if as_picture else photo
@@ -270,7 +292,7 @@ def test_a_network_that_changes_the_size_is_told_of(
             return {"stylized": feeds["picture"][:, 1:]}
 
     monkeypatch.setattr(broken, "_session", Cropping())
-    with pytest.raises(Failed, match=r"made \(39, 60, 3\) of \(40, 60, 3\)"):
+    with pytest.raises(Failed, match=r"made \(87, 108, 3\) of \(88, 108, 3\)"):
         broken(photo)
 
 
