@@ -75,7 +75,7 @@ class Method(NamedTuple):
     "-o",
     "--output",
     metavar="OUT",
-    help="A file, a folder, or - for PNG to standard output."
+    help="A file with an ending, a folder (made if missing), or - for PNG to standard output."
     "  [default: photo.STYLE.jpg beside photo.jpg]",
 )
 @options.strength

@@ -289,7 +289,9 @@ def _read(file: BinaryIO, *, size: int, name: str, limits: _Limits) -> Picture:
         with _quietly():
             image = Image.open(file, formats=_READABLE)
     except UnidentifiedImageError as cause:
-        raise BadInput(f"{name} is not a picture that can be read", hint=_kinds()) from cause
+        named = Path(name).suffix.lower() in SUFFIXES
+        hint = "it is named like one, but what is in it is none, or damaged" if named else _kinds()
+        raise BadInput(f"{name} is not a picture that can be read", hint=hint) from cause
     except Image.DecompressionBombError as cause:
         count = re.search(r"[0-9]+", str(cause))
         raise too_large(name, int(count[0]) if count else None) from cause
