@@ -52,9 +52,12 @@ def test_scores(pair: tuple[AlexNet, nn.Module]) -> None:
             assert_close(net(x), expected, rtol=1e-5, atol=1e-5)
 
 
-def test_training_with_the_same_dropout(pair: tuple[AlexNet, nn.Module]) -> None:
+@pytest.mark.parametrize("batch", [1, 3])
+def test_training_with_the_same_dropout(pair: tuple[AlexNet, nn.Module], batch: int) -> None:
     net, theirs = pair
-    x = torch.rand(3, 3, 64, 64)
+    for each in pair:
+        each.eval().zero_grad()
+    x = torch.rand(batch, 3, 64, 64)
     evaluated = net(x)
     scores = []
     for each in (theirs, net):

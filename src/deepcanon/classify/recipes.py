@@ -96,6 +96,7 @@ _ALEXNET = ClassifierRecipe(
     model="alexnet",
     side=224,
     augmentation="alexnet",  # §4.1
+    preprocessing="caffe",  # §2: 0..255, the mean subtracted (there that of each pixel)
     steps=900_000,
     learning_rate=0.01,
     weight_decay=5e-4,

@@ -87,7 +87,7 @@ def sheet(
             styles.append({"name": name, "seconds": round(stylized.seconds, 4)})
             advance(name)
     page = contact_sheet(tiles, columns=columns)
-    save(page, job.output)
+    save(page, job.output, icc=picture.icc)
     written = {
         "input": str(job.source),
         "output": str(job.output),

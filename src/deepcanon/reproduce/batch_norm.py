@@ -136,8 +136,8 @@ FINDING = Finding(
     "with batch norm, 2.1 M with five times the rate and 2.7 M with thirty times, which ends best "
     "(74.8 %); with sigmoids the network trains (69.8 %), and without batch norm it does not.",
     differs="ten layers on 32x32 in place of Inception on 224x224; SGD with momentum 0.9 on one "
-    "machine, base rate 0.01, constant; batches of 64, not 32; one seed. Steps are known to a "
-    "fortieth of the run, accuracies on the way from 1,000 held-out pictures.",
+    "machine, base rate 0.01, constant; batches of 64, not 32; He's starting weights; one seed. "
+    "Steps are known to a fortieth of the run, accuracies on the way from 1,000 held-out pictures.",
     contestants=(
         _contestant("none", norm=None),
         _contestant("none x5", norm=None, times=5),

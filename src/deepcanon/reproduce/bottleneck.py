@@ -12,8 +12,6 @@ on the layers themselves; seconds of a pass are measured, in turn, in float32.
 
 from __future__ import annotations
 
-import os
-import platform
 import statistics
 import time
 from collections.abc import Mapping, Sequence
@@ -34,6 +32,7 @@ from deepcanon.core.picture import Pixels
 from deepcanon.nn.layer_table import layer_table
 from deepcanon.reproduce import Progress, Reproduced, write_table
 from deepcanon.reproduce.curves import Claim, verdict
+from deepcanon.training import provenance
 
 SIDE, INTO, OUT, BETWEEN = 28, 256, 96, 32  # the chapter's example
 BATCH = 4
@@ -139,8 +138,8 @@ def run(
     table: dict[str, Any] = {
         "name": "bottleneck",
         "reproduces": "the chapter's example C5; Szegedy et al. 2015, §4; He et al. 2016, §4.1",
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {used} threads",
-        "torch": torch.__version__,
+        "date": provenance.today(),
+        "machine": f"{provenance.hardware()}, {used} threads",
         "batch": batch,
         "timed_passes": iterations,
         "rows": rows,
@@ -200,7 +199,7 @@ def markdown(table: Mapping[str, Any]) -> str:
         f"**{table['verdict']}** ({table['reproduces']})",
         "",
         f"Counted, and seconds of a pass of {table['batch']} maps, median of "
-        f"{table['timed_passes']}; {table['machine']}, torch {table['torch']}.",
+        f"{table['timed_passes']}; {table['date']}, {table['machine']}.",
         "",
         "| | multiplications | through 1x1 | less | weights | through 1x1 | less | ms | through "
         "1x1 | less |",

@@ -7,10 +7,9 @@ that the same command goes on with the next one after an interruption.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
-import os
-import platform
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -142,8 +141,9 @@ def _run(
     for place, contestant in enumerate(finding.contestants):
         recipe = replace(contestant.recipe, steps=finding.steps, seed=seed)
         settings = provenance.as_dict(recipe)
+        start = _start(contestant, recipe, classes=pictures.classes)
         found = kept.get(contestant.name)
-        if found is None or found["recipe"] != settings:
+        if found is None or (found["recipe"], found.get("start")) != (settings, start):
             if new and minutes is not None and time.perf_counter() - began > 60 * minutes:
                 continue
 
@@ -154,11 +154,20 @@ def _run(
                     on_progress(done * finding.steps + step, total, f"{name}: {detail}")
 
             curve = _train(contestant, recipe, pictures, finding=finding, tell=tell)
-            found = {"recipe": settings, **curve.to_dict()}
+            found = {"recipe": settings, "start": start, **curve.to_dict()}
             new += 1
         table["contestants"][contestant.name] = found
         files = _write(finding, table, folder)
     return Reproduced(table=table, files=files)
+
+
+def _start(contestant: Contestant, recipe: ClassifierRecipe, *, classes: int) -> str:
+    """A digest of the network that a contestant begins with: a kept one may have had another."""
+    pl.seed_everything(recipe.seed, verbose=False)
+    digest = hashlib.sha256()
+    for name, value in contestant.build(classes).state_dict().items():
+        digest.update(name.encode() + value.contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _train(
@@ -290,8 +299,8 @@ def _head(finding: Finding, pictures: Shared, *, seed: int) -> dict[str, Any]:
         "reproduces": finding.reproduces,
         "found": finding.found,
         "differs": finding.differs,
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "torch": torch.__version__,
+        "date": provenance.today(),
+        "machine": provenance.hardware(),
         "settings": {
             "data": pictures.name,
             "classes": pictures.classes,

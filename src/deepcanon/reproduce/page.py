@@ -27,8 +27,7 @@ def markdown(table: Mapping[str, Any]) -> str:
         "",
         f"{set_up['data']}: {set_up['pictures']} pictures of {set_up['classes']} classes, "
         f"{set_up['held_out']} held out; {set_up['steps']} steps, seed {set_up['seed']}, "
-        f"{set_up['precision']}; {table['machine']}, {set_up['threads']} threads, torch "
-        f"{table['torch']}.",
+        f"{set_up['precision']}; {table['date']}, {table['machine']}, {set_up['threads']} threads.",
         "",
         f"What differs from the paper: {table['differs']}",
         "",

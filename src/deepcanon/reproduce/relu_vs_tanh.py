@@ -100,8 +100,9 @@ FINDING = Finding(
     reproduces="Krizhevsky et al. 2012, §3.1 and figure 1",
     found="a four-layer network with ReLUs reaches 25 % training error on CIFAR-10 six times "
     "sooner than with tanh.",
-    differs="pictures, in the paper 50,000; the network's form and the three rates tried for each "
-    "kind are ours; the running error of a hundredth of the steps; one seed.",
+    differs="pictures, in the paper 50,000; the network's form, its starting weights (variance 1 / "
+    "fan in) and the three rates tried for each kind are ours; the running error of a hundredth of "
+    "the steps; one seed.",
     contestants=tuple(
         Contestant(
             name=_name(kind, rate),

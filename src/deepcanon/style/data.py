@@ -29,7 +29,7 @@ class Pictures(Protocol):
 
 
 class Photos:
-    """Photographs of a folder, decoded and checked once, their shorter side at least ``side``."""
+    """Photographs of a folder, decoded and checked once, their shorter side ``side`` pixels."""
 
     def __init__(self, folder: str | Path, *, side: int) -> None:
         self.side = side

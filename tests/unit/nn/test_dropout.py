@@ -57,10 +57,16 @@ def test_weights_of_dropped_units_are_left_alone_in_the_step() -> None:
 
 def test_gradient_is_the_same_mask() -> None:
     torch.manual_seed(0)
-    x = torch.rand(50, requires_grad=True)
+    x = torch.rand(50, dtype=torch.float64, requires_grad=True)
     got = dropout(x, rate=0.5)
     got.sum().backward()
-    assert_close(x.grad, torch.where(got == 0, 0.0, 2.0))
+    assert_close(x.grad, torch.where(got == 0, 0.0, 2.0).double())
+
+    def with_the_same_mask(y: torch.Tensor) -> torch.Tensor:
+        torch.manual_seed(1)
+        return dropout(y, rate=0.5)
+
+    assert torch.autograd.gradcheck(with_the_same_mask, x)
 
 
 @pytest.mark.parametrize("rate", [-0.1, 1.0, 1.5, math.nan])

@@ -1,6 +1,7 @@
 """Local response normalisation, by hand and against torch."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -40,6 +41,21 @@ def test_layer_against_torch_with_alpha_times_n() -> None:
     assert not torch.allclose(
         LocalResponseNorm()(x), nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=2.0)(x)
     )
+
+
+@pytest.mark.parametrize("size", [1, 2, 4, 5])
+def test_averaged_variant_against_torch_for_even_windows_too(size: int) -> None:
+    x = torch.rand(2, 7, 3, 4, dtype=torch.float64) * 50
+    expected = nn.LocalResponseNorm(size, alpha=0.5, beta=0.75, k=2.0)(x)
+    assert_close(averaged_response_norm(x, size=size, alpha=0.5, beta=0.75, k=2.0), expected)
+
+
+@pytest.mark.parametrize("norm", [local_response_norm, averaged_response_norm])
+def test_gradient_in_float64(norm: Callable[..., torch.Tensor]) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(2, 6, 2, 3, dtype=torch.float64, requires_grad=True)
+    # The paper's alpha would leave the window without a trace in the gradient.
+    assert torch.autograd.gradcheck(lambda y: norm(y, size=3, alpha=0.7), x)
 
 
 def test_layer_has_no_parameters_and_says_its_constants() -> None:
