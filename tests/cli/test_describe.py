@@ -25,6 +25,14 @@ def test_card_and_layers_for_people(run: Run) -> None:
     assert rows["total"] == ["total", "138,357,544", "15,470,264,320"]
 
 
+def test_names_of_layers_are_not_cut(run: Run) -> None:
+    ran = run("describe", "bn_inception")
+    assert "inception.5b.branches.three_twice.second.conv  Conv2d " in ran.out
+    assert "…" not in ran.out
+    heads = [line.split()[-1] for line in ran.out.splitlines() if "receptive" in line]
+    assert heads == ["receptive"]  # above "field", as the column is narrow
+
+
 def test_everything_for_machines(run: Run) -> None:
     card = run("describe", "vgg11", "--json", "--size", "64", "--variant", "torchvision").json
     assert (card["name"], card["rows"], card["year"]) == ("vgg11", ["C10"], 2015)

@@ -40,7 +40,7 @@ def test_the_tables(run: Run, lab: Path) -> None:
     assert lines[1] == "top-1 in the record: 100.00 %"
     # The classes of the network, in its order, not in that of the folders.
     assert [line.split() for line in lines[3:7]] == [
-        ["class", "pictures", "found", "right", "F1"],
+        ["class", "pictures", "recall", "precision", "F1"],
         ["red", "11", "90.91", "%", "100.00", "%", "95.24", "%"],
         ["green", "10", "100.00", "%", "100.00", "%", "100.00", "%"],
         ["blue", "9", "100.00", "%", "90.00", "%", "94.74", "%"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,9 @@ def test_the_table(run: Run, lab: list[str]) -> None:
     ran = run(*QUICK, "--count", "2")
     assert ran.code == 0
     lines = ran.out.splitlines()
-    assert lines[0].split()[:3] == ["style", "one", "pass"]
+    assert re.split(r"\s{2,}", lines[0]) == [
+        "style", "loss, one pass", "content", "style loss", "tv", "loss, photograph", "iterations",
+    ]  # fmt: skip
     assert [line.split()[0] for line in lines[1:]] == ["great-wave", "udnie"]
     assert len(lines[1].split()) in (7, 8)  # the last may be "> 2"
     said = ran.err.splitlines()
@@ -182,6 +185,30 @@ def test_a_missing_painting_is_found_missing_at_once(
     monkeypatch.setattr(command, "_measure", None)
     ran = run(*QUICK, "--styles", "great-wave,udnie")
     refused(ran, "paintings has no udnie.png, the painting of 'udnie'")
+
+
+def test_styles_whose_painting_is_not_there_are_left_out(run: Run, lab: list[str]) -> None:
+    """As after `train new-style`: whoever added a style has its painting, and no other."""
+    base = {"styles": {"great-wave": "wave.png"}}
+    recipe = {**OBJECTIVE, "painting": "udnie.png", "base": base}
+    text = tiny_style.record(recipe=recipe).to_json()
+    tiny_style.write(Path("tiny.onnx"), metadata={KEY: text})
+    Path("paintings/wave.png").unlink()
+    ran = run(*QUICK, "--count", "1", "--iterations", "1")
+    assert ran.code == 0
+    said = ran.err.splitlines()
+    assert said[0] == "not measured, the record names no painting of them: starry-night"
+    assert said[1] == "not measured, paintings has no painting of them: great-wave"
+    assert [line.split()[0] for line in ran.out.splitlines()[1:]] == ["udnie"]
+
+
+def test_a_folder_without_any_of_the_paintings(run: Run, lab: list[str]) -> None:
+    Path("paintings/wave.png").rename("paintings/other.png")
+    Path("paintings/udnie.png").unlink()
+    hint = refused(run(*QUICK), "paintings has none of the paintings of the styles: wave.png, udn")
+    assert "the folder of the paintings" in hint
+    Path("paintings/other.png").unlink()
+    refused(run(*QUICK), "the folder paintings holds no pictures")
 
 
 def test_without_torch(run: Run, lab: list[str], monkeypatch: pytest.MonkeyPatch) -> None:

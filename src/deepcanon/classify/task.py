@@ -113,25 +113,28 @@ def top_k(
 ) -> dict[str, float]:
     """The shares of ``pictures`` whose class is the network's first, and among its first five.
 
+    The latter only where there are more than five classes: of fewer it is always 1.
     One crop each, cut and scaled as ``preprocessing`` (a record's) says; float32, in evaluation
     mode, in which the network is not left if it was in another.
     """
     training = net.training
     net.eval()
     side, resize = int(preprocessing["side"]), int(preprocessing["resize"])
-    first = five = 0
+    first = five = classes = 0
     with torch.inference_mode():
         for begin in range(0, len(pictures), MEASURE_BATCH):
             places = range(begin, min(begin + MEASURE_BATCH, len(pictures)))
             shown = np.stack([one(pictures[at], side=side, resize=resize) for at in places])
             batch = torch.from_numpy(prepare(shown, how=preprocessing))
             logits = net(batch.contiguous(memory_format=torch.channels_last))
-            best = logits.topk(min(5, logits.shape[1])).indices
+            classes = logits.shape[1]
+            best = logits.topk(min(5, classes)).indices
             hit = best == torch.from_numpy(pictures.labels[begin : begin + len(places)])[:, None]
             first += int(hit[:, 0].sum())
             five += int(hit.sum())
     net.train(training)
-    return {"top1": first / len(pictures), "top5": five / len(pictures)}
+    found = {"top1": first / len(pictures)}
+    return found if classes <= 5 else {**found, "top5": five / len(pictures)}
 
 
 class ClassificationTask(pl.LightningModule):

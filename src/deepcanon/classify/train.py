@@ -203,7 +203,7 @@ def _check_plateau(recipe: ClassifierRecipe, *, kept_out: int) -> None:
         raise BadInput(
             f"schedule=plateau waits for {recipe.patience} measurements, {recipe.measure_every} "
             f"steps apart, and there are {recipe.steps} steps",
-            hint="--set measure_every=... or patience=... to less, or --set schedule=cosine",
+            hint="set measure_every or patience lower, or take --set schedule=cosine",
         )
 
 

@@ -71,7 +71,7 @@ def show(first: Side, second: Side) -> None:
     from rich.table import Table
 
     console = Console(highlight=False, markup=False, soft_wrap=True)
-    console.width = max(console.width, 100)
+    console.width = max(console.width, 140)  # numbers are not to be cut, also in a pipe
     both = (first, second)
     grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     grid.add_column("")
@@ -139,7 +139,7 @@ def _sums(table: LayerTable) -> dict[str, str]:
         "layers with weights": str(len(weighted)),
         "parameters": f"{table.parameters:,}",
         "multiply-adds": f"{table.multiply_adds:,}",
-        "last convolution sees": "" if field is None else f"{field[0]}x{field[1]}",
+        "receptive field": "" if field is None else f"{field[0]}x{field[1]}",
     }
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["describe"]
 
 _NO_TORCH = 'the layer table needs PyTorch: pip install "deepcanon[train]"'
+_WIDEST = 1000  # characters of a table
 
 
 @click.command(
@@ -159,6 +160,7 @@ def _as_dict(card: ModelCard, *, variant: str, table: LayerTable | None) -> dict
 
 def _print(card: ModelCard, *, variant: str, table: LayerTable | None) -> None:
     from rich.console import Console
+    from rich.measure import Measurement
     from rich.table import Table
 
     console = Console(highlight=False, markup=False, soft_wrap=True)
@@ -179,7 +181,7 @@ def _print(card: ModelCard, *, variant: str, table: LayerTable | None) -> None:
     grid = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("layer", "kind"):
         grid.add_column(title, no_wrap=True)
-    for title in ("output", "parameters", "multiply-adds", "sees"):
+    for title in ("output", "parameters", "multiply-adds", "receptive\nfield"):
         grid.add_column(title, justify="right", no_wrap=True)
     for layer in table.layers:
         grid.add_row(
@@ -190,7 +192,15 @@ def _print(card: ModelCard, *, variant: str, table: LayerTable | None) -> None:
             f"{layer.multiply_adds:,}" if layer.multiply_adds else "",
             _field(layer.receptive_field),
         )
+    unused = table.parameters - sum(layer.parameters for layer in table.layers)
+    if unused:  # such as auxiliary classifiers
+        grid.add_row("in training only", "", "", f"{unused:,}", "", "")
     grid.add_row("total", "", "", f"{table.parameters:,}", f"{table.multiply_adds:,}", "")
+    # Rich would cut the names of layers to fit.
+    console.width = max(
+        console.width,
+        Measurement.get(console, console.options.update(max_width=_WIDEST), grid).maximum,
+    )
     console.print(grid)
 
 

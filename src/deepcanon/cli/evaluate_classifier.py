@@ -16,6 +16,7 @@ __all__ = ["ClassifierWishes", "evaluate_classifier"]
 
 _LISTED = 50  # classes; of more the worst are shown
 _WORST = 10
+_HEAD = ("class", "pictures", "recall", "precision", "F1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +113,7 @@ def _print(report: Report) -> None:
         print(f"\nthe {_WORST} classes that are found least:")
     else:
         print()
-    print_table([_row(each) for each in table], head=("class", "pictures", "found", "right", "F1"))
+    print_table([_row(each) for each in table], head=_HEAD)
     mistakes = report.mistakes()
     if mistakes:
         print("\nmost often mistaken:")
@@ -120,7 +121,7 @@ def _print(report: Report) -> None:
 
 
 def _row(each: ClassScore) -> list[object]:
-    """`found` is the recall, `right` the precision: the share of what is called so that is so."""
+    """A class under `_HEAD`; precision is the share of what is called so that is so."""
     shares = (each.recall, each.precision, each.f1)
     return [each.name, each.pictures, *(_percent(share).rjust(8) for share in shares)]
 

@@ -16,7 +16,15 @@ if TYPE_CHECKING:
 
 __all__ = ["StyleWishes", "evaluate_style"]
 
-_HEAD = ("style", "one pass", "content", "style loss", "tv", "photograph", "iterations")
+_HEAD = (
+    "style",
+    "loss, one pass",
+    "content",
+    "style loss",
+    "tv",
+    "loss, photograph",
+    "iterations",
+)
 _COUNT = 20
 
 
@@ -46,8 +54,9 @@ def evaluate_style(
 ) -> int:
     """Measure the styles of a network one after the other; the exit code.
 
-    Raises `MissingExtra` without torch, `BadInput` where photographs or paintings are not named or
-    not there, and where the scores could not be written.
+    Where no styles are asked for, those whose painting is not there are left out. Raises
+    `MissingExtra` without torch, `BadInput` where photographs or paintings are not named or not
+    there, and where the scores could not be written.
     """
     photos = _given(wishes.photos, "--photos")
     paintings = _given(wishes.paintings, "--paintings")
@@ -87,9 +96,8 @@ def evaluate_style(
         settings=comparison.settings(features=features),
         path=None if output is None else Path(output),
     )
-    without = [name for name in comparison.record.labels if name not in comparison.styles]
-    if without and wishes.styles is None and not silent:
-        note(f"not measured, the record names no painting of them: {', '.join(without)}")
+    if wishes.styles is None and not silent:
+        _note_left_out(comparison, wanted)
     if "base" in comparison.record.recipe and not silent:
         note(f"measured by the objective of the style added last: {comparison.record.labels[-1]}")
     for style in wanted:
@@ -113,18 +121,39 @@ def _given(value: str | None, option: str) -> str:
 
 def _wanted(comparison: Comparison, styles: str | None) -> list[str]:
     """The styles to measure, all refused or accepted before minutes of work."""
-    wanted = comparison.styles
-    if styles is not None:
-        wanted = [name.strip() for name in styles.split(",")]
-        unknown = [name for name in wanted if name not in comparison.styles]
-        if unknown:
-            raise BadInput(
-                f"there is no style '{unknown[0]}' to measure",
-                hint=f"the styles are {', '.join(comparison.styles)}",
-            )
+    if styles is None:
+        return _with_painting(comparison)
+    wanted = [name.strip() for name in styles.split(",")]
+    unknown = [name for name in wanted if name not in comparison.styles]
+    if unknown:
+        raise BadInput(
+            f"there is no style '{unknown[0]}' to measure",
+            hint=f"the styles are {', '.join(comparison.styles)}",
+        )
     for style in wanted:
         comparison.painting(style)
     return wanted
+
+
+def _with_painting(comparison: Comparison) -> list[str]:
+    """The styles whose painting is in the folder. Raises `BadInput` when it has none of them."""
+    found = [style for style in comparison.styles if comparison.has_painting(style)]
+    if not found:
+        files = ", ".join(comparison.training.paintings.values())
+        raise BadInput(
+            f"{comparison.paintings} has none of the paintings of the styles: {files}",
+            hint="name the folder of the paintings that the network was trained on",
+        )
+    return found
+
+
+def _note_left_out(comparison: Comparison, wanted: list[str]) -> None:
+    unnamed = [name for name in comparison.record.labels if name not in comparison.styles]
+    if unnamed:
+        note(f"not measured, the record names no painting of them: {', '.join(unnamed)}")
+    absent = [name for name in comparison.styles if name not in wanted]
+    if absent:
+        note(f"not measured, {comparison.paintings} has no painting of them: {', '.join(absent)}")
 
 
 def _measure(comparison: Comparison, report: Report, style: str, *, quiet: bool) -> None:

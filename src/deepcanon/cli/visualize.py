@@ -29,7 +29,8 @@ METHODS = (FILTERS, ACTIVATIONS, DECONVNET, GUIDED, PATCHES)
 @click.command(
     context_settings=options.SETTINGS,
     epilog=options.examples(
-        "deepcanon visualize alexnet --weights imagenet --method filters -o filters.png",
+        "deepcanon visualize alexnet --variant torchvision --weights imagenet --method filters"
+        " -o filters.png",
         "deepcanon visualize my.onnx photo.jpg --method guided-backprop -o looks.png",
         "deepcanon visualize vgg16 photos/ --layer relu1_1 --layer relu5_3 --method top-patches"
         " --weights imagenet -o parts-and-wholes.png",

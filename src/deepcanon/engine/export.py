@@ -246,8 +246,13 @@ def _compare(
             expected = outer(*feed.values())
         expected = expected if isinstance(expected, (tuple, list)) else (expected,)
         for name, theirs, ours in zip(outputs, found, expected, strict=True):
+            shapes = ", ".join(f"{key} {list(value.shape)}" for key, value in feed.items())
+            if ours.is_floating_point() and not bool(torch.isfinite(ours).all()):
+                raise Failed(
+                    f"{path} was not written: for {shapes} the network's own {name} is not finite",
+                    hint="its weights diverged in training, or saw pictures too small to learn from",
+                )
             if not _close(theirs, ours.numpy()):
-                shapes = ", ".join(f"{key} {list(value.shape)}" for key, value in feed.items())
                 raise Failed(
                     f"{path} was not written: for {shapes} its {name} differs from torch's",
                     hint="please report it, with the versions of torch and onnxruntime",

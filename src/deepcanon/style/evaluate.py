@@ -304,18 +304,29 @@ class Comparison:
                 f"the record names no painting for the style '{style}'",
                 hint=f"it does for {', '.join(self.styles)}",
             )
+        found = self._find_painting(style)
+        if found is None:
+            name = Path(self.training.paintings[style]).name
+            raise BadInput(
+                f"{self.paintings} has no {name}, the painting of '{style}'",
+                hint="name the folder of the paintings that the network was trained on",
+            )
+        return found
+
+    def has_painting(self, style: str) -> bool:
+        """Whether `painting` finds the one of a style in `styles`.
+
+        Raises BadInput where the folder is not there, or holds no picture at all.
+        """
+        return self._find_painting(style) is not None
+
+    def _find_painting(self, style: str) -> Path | None:
         wanted = self.paintings / self.training.paintings[style]
         if wanted.exists():
             return wanted
-        others = images.find([self.paintings])
+        others = map(Path, images.find([self.paintings]))
         stem = wanted.stem.lower()
-        near = [Path(place) for place in others if Path(place).stem.lower() == stem]
-        if not near:
-            raise BadInput(
-                f"{self.paintings} has no {wanted.name}, the painting of '{style}'",
-                hint="name the folder of the paintings that the network was trained on",
-            )
-        return near[0]
+        return next((place for place in others if place.stem.lower() == stem), None)
 
 
 def _descents(

@@ -119,8 +119,25 @@ def test_measuring_counts_hits_in_evaluation_mode(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("deepcanon.classify.task.MEASURE_BATCH", 2)
     net = Colour()
     found = top_k(net, coloured(0, 1, 2, labels=[0, 1, 1]), preprocessing=HOW)
-    assert found == {"top1": pytest.approx(2 / 3), "top5": 1.0}
+    assert found == {"top1": pytest.approx(2 / 3)}
     assert net.modes == [False, False] and net.training
+
+
+def test_the_first_five_are_told_of_more_than_five_classes() -> None:
+    class SixOrFive(Colour):
+        """The first class is the best, the last the worst, whatever is shown."""
+
+        def __init__(self, classes: int) -> None:
+            super().__init__()
+            self.classes = classes
+
+        def forward(self, pictures: Tensor) -> Tensor:
+            return -torch.arange(self.classes).expand(len(pictures), -1).float()
+
+    pictures = coloured(0, 1, 2, 0, labels=[0, 0, 4, 5])
+    assert top_k(SixOrFive(6), pictures, preprocessing=HOW) == {"top1": 0.5, "top5": 0.75}
+    pictures = coloured(0, 1, labels=[0, 4])
+    assert top_k(SixOrFive(5), pictures, preprocessing=HOW) == {"top1": 0.5}
 
 
 def task(kept_out: ArrayPictures, **changes: Any) -> ClassificationTask:

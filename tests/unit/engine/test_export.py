@@ -163,6 +163,19 @@ class Forgetful(nn.Module):
         return pictures + (1.0 if torch.compiler.is_exporting() else 1.01)
 
 
+class Lost(nn.Module):
+    """What a training that diverged leaves."""
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return pictures * float("nan")
+
+
+def test_a_network_that_is_not_finite_itself_is_not_written(tmp_path: Path, record: Record) -> None:
+    with pytest.raises(Failed, match="the network's own shown is not finite"):
+        write(Lost(), tmp_path / "net.onnx", record)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_file_that_differs_is_not_written(tmp_path: Path, record: Record) -> None:
     path = tmp_path / "net.onnx"
     path.write_bytes(b"what stood here")

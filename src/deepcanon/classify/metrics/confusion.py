@@ -18,6 +18,7 @@ _RIGHT, _WRONG = (33, 102, 172), (178, 24, 43)  # blue and red that the colour-b
 _NAMED = 60  # classes: with more of them names and numbers would be too small to read
 _NUMBERED = 30
 _LONGEST_NAME = 200  # pixels
+_NARROWEST = 440  # pixels: what is written above and below a small matrix
 
 
 def draw_confusion(
@@ -36,7 +37,8 @@ def draw_confusion(
     margin = 16 + max((round(font(size).getlength(name)) for name in names), default=0)
     head = 28 if title else 8
     side = count * cell
-    page = Image.new("RGB", (margin + side + 16, head + side + margin + 28), _PAPER)
+    width = max(_NARROWEST, margin + side + 16)
+    page = Image.new("RGB", (width, head + side + margin + 28), _PAPER)
     page.paste(Image.fromarray(_cells(confusion, cell)), (margin, head))
     draw = ImageDraw.Draw(page)
     draw.rectangle((margin - 1, head - 1, margin + side, head + side), outline=_INK)
