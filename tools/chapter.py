@@ -43,7 +43,6 @@ ROWS: tuple[Row, ...] = (
     Row(
         id="C10",
         name="VGG A, A-LRN, B, C, D, E",
-        missing="the findings in small are built, and not run at length so far",
     ),
     Row(id="C11", name="Inception-v1 (GoogLeNet)"),
     Row(id="C12", name="BN-Inception (v2)"),
@@ -53,12 +52,10 @@ ROWS: tuple[Row, ...] = (
         id="C15",
         name="Batch normalisation",
         modules=("deepcanon.nn.batch_norm",),
-        missing="the experiment: steps to a fixed accuracy",
     ),
     Row(
         id="C16",
         name="ResNet and plain nets",
-        missing="the experiments: degradation, faster convergence",
     ),
     Row(id="C17", name="ZF-net"),
     Row(

@@ -81,6 +81,14 @@ def shipped_model(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.fixture
+def sample(shipped_model: Path) -> np.ndarray:
+    """Let a small picture be the photograph that ships, and return its pixels."""
+    original = photo(assets.FOLDER / "sample.png", size=(80, 64))
+    assets.enter("sample-photo", file="sample.png", kind="photo", licence="CC0-1.0")
+    return original
+
+
+@pytest.fixture
 def desk(tmp_path: Path, shipped_model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working folder, with the tiny network shipped."""
     folder = tmp_path / "desk"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,15 +17,17 @@ from threading import Thread
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from deepcanon.classify.weights import resnet as resnet_weights
+from deepcanon.core import catalog
 from deepcanon.core.catalog import create_model
 from deepcanon.core.record import Record, read_record
 from deepcanon.core.standin import photo
 from deepcanon.engine.session import open_session
 from deepcanon.nn.weights import write
 from deepcanon.style.johnson import MULTISTYLE, TransformNet
-from deepcanon.style.predict import Stylizer
+from deepcanon.style.predict import MARGIN, Stylizer
 from tests.cli.conftest import Run, refused
 
 pytestmark = pytest.mark.row("T2")
@@ -71,8 +74,10 @@ def test_a_predictor_paints_with_it(
     picture = photo(3, (37, 50))
     painted = Stylizer("calm:0.25,wild:0.75", model=exported, engine=engine)(picture)
     x = torch.from_numpy(picture).permute(2, 0, 1)[None] / 255
+    x = nn.functional.pad(x, (MARGIN,) * 4, mode="reflect")
     with torch.no_grad():
-        expected = trained[1](x, torch.tensor([[0.25, 0.75]]))[0].permute(1, 2, 0) * 255
+        around = trained[1](x, torch.tensor([[0.25, 0.75]]))[0].permute(1, 2, 0) * 255
+    expected = around[MARGIN:-MARGIN, MARGIN:-MARGIN]
     assert np.abs(painted.pixels - expected.numpy()).max() < 1
     assert expected.std() > 5, "there is something to compare"
 
@@ -124,6 +129,22 @@ def test_words_that_do_not_fit(
     assert "multistyle" in hint
     refused(run("export", "slim_vgg", "-o", out), "SlimVGG takes wanted beside pictures")
     assert not out.exists()
+
+
+def test_a_place_where_nothing_can_be_written_is_told_first(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build(*_: object, **__: object) -> object:
+        raise AssertionError("work was begun")
+
+    monkeypatch.setattr(catalog, "create_model", build)
+    (tmp_path / "file").touch()
+    (tmp_path / "folder.onnx").mkdir()
+    refused(run("export", "johnson", "-o", tmp_path / "file" / "net.onnx"), "file is not a folder")
+    hint = refused(run("export", "johnson", "-o", tmp_path / "folder.onnx"), "is a folder")
+    assert hint.endswith("folder.onnx/model.onnx")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    refused(run("export", "johnson", "-o", tmp_path / "net.onnx"), f"{tmp_path} is not writable")
 
 
 def test_published_weights_say_where_they_are_from(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from deepcanon.core.images import save
+from deepcanon.training import recipe
 from tests.cli.conftest import Run, refused
 
 pytestmark = pytest.mark.row("C18")
@@ -59,6 +61,24 @@ def test_it_prints_a_setting_and_draws_the_curve(run: Run, desk: Path) -> None:
 )
 def test_what_it_refuses(more: tuple[str, ...], says: str, run: Run, desk: Path) -> None:
     refused(run(*words(*more)), says)
+
+
+@pytest.mark.parametrize(
+    ("output", "says"),
+    [("taken/rate.png", "taken is not a folder"), ("folder.png", "folder.png is a folder")],
+)
+def test_a_place_where_nothing_can_be_drawn_is_told_first(
+    output: str, says: str, run: Run, desk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work(*_: object, **__: object) -> None:
+        raise AssertionError("work was begun")
+
+    monkeypatch.setattr(recipe, "ready", work)
+    (desk / "taken").touch()
+    (desk / "folder.png").mkdir()
+    refused(run(*words("-o", output)), says)
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    refused(run(*words("-o", "rate.png")), "is not writable")
 
 
 def test_recipes_that_it_is_not_for(run: Run, desk: Path) -> None:

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deepcanon.core import assets
 from deepcanon.style.sheet import contact_sheet
 from tests import tiny_style
 from tests.cli.conftest import Run, photo, pixels
@@ -89,6 +88,7 @@ def test_a_sheet_of_a_model_of_ones_own(run: Run, desk: Path, tiny_model: Path) 
 # --- the demo
 
 
+@pytest.mark.usefixtures("sample")
 def test_the_demo(run: Run, desk: Path) -> None:
     ran = run("demo", *FAST)
     assert (ran.code, ran.err) == (0, "")
@@ -102,9 +102,7 @@ def test_the_demo(run: Run, desk: Path) -> None:
     assert np.abs(255 - before.astype(int) - after).mean() < 4
 
 
-def test_the_demo_takes_the_shipped_photograph(run: Run, desk: Path, shipped_model: Path) -> None:
-    original = photo(assets.FOLDER / "sample.png", size=(80, 64))
-    assets.enter("sample-photo", file="sample.png", kind="photo", licence="CC0-1.0")
+def test_the_demo_takes_the_shipped_photograph(run: Run, desk: Path, sample: np.ndarray) -> None:
     ran = run("demo", "-o", "a/b", "--json", *FAST)
     assert ran.code == 0
     content = ran.json
@@ -115,9 +113,15 @@ def test_the_demo_takes_the_shipped_photograph(run: Run, desk: Path, shipped_mod
         "a/b/sheet.jpg",
     ]
     assert {(each["width"], each["height"]) for each in content["results"][:-1]} == {(80, 64)}
-    assert pixels(Path("a/b/photograph.jpg")).shape == original.shape
+    assert pixels(Path("a/b/photograph.jpg")).shape == sample.shape
 
 
+def test_the_demo_without_its_photograph(run: Run, desk: Path) -> None:
+    ran = run("demo", *FAST)
+    assert ran.code == 2 and "'sample-photo'" in ran.error_lines[0]
+
+
+@pytest.mark.usefixtures("sample")
 def test_the_demo_twice_and_quietly(run: Run, desk: Path) -> None:
     for _ in range(2):
         ran = run("demo", "-q", "-o", "made", *FAST)

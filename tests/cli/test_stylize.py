@@ -178,8 +178,20 @@ def test_three_bad_pictures_among_good_ones(run: Run, desk: Path) -> None:
     for line, name in zip(lines, ("in/b.jpg", "in/d.jpg", "in/f.png"), strict=False):
         assert line.startswith(f"skipped {name}: ")
     assert lines[3] == "error: 3 of 6 pictures could not be done"
-    assert lines[4].startswith("hint: ")
+    assert lines[4] == "hint: the others are finished; mend or leave out those named above"
     assert len(lines) == 5
+
+
+def test_nothing_but_bad_pictures(run: Run, desk: Path) -> None:
+    Path("in").mkdir()
+    for name in ("a.jpg", "b.jpg"):
+        Path("in", name).write_bytes(b"this is not a picture")
+    ran = run("stylize", "in", "-o", "out", *FAST)
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err.splitlines()[2:] == [
+        "error: 2 of 2 pictures could not be done",
+        "hint: none is finished; mend those named above",
+    ]
 
 
 def test_a_missing_file_among_good_ones(run: Run, desk: Path) -> None:

@@ -148,6 +148,7 @@ def test_nan_in_the_weights(run: Run, desk: Path, monkeypatch: pytest.MonkeyPatc
     refused(ran, "nan.onnx", "not a finite number")
 
 
+@pytest.mark.usefixtures("sample")
 def test_a_shipped_network_that_was_tampered_with(
     run: Run, desk: Path, shipped_model: Path
 ) -> None:
@@ -254,6 +255,7 @@ def noise(path: Path) -> None:
     path.write_bytes(encoded((64, 64), "PNG"))
 
 
+@pytest.mark.usefixtures("sample")
 def test_a_full_disk(run: Run, desk: Path, request: pytest.FixtureRequest) -> None:
     noise(Path("photo.png"))
     Path("out.png").write_bytes(b"what was there")

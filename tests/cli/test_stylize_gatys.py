@@ -245,3 +245,10 @@ def test_what_does_not_go_together(
     before = files(Path())
     refused(run("stylize", "photo.png", *words), says)
     assert files(Path()) == before
+
+
+def test_the_help_says_the_defaults(run: Run, desk: Path) -> None:
+    assert gatys.MODERN.iterations == stylize.ITERATIONS
+    said = " ".join(run("stylize", "--help").out.split())
+    assert "a weights file. [default: slim]" in said
+    assert f"gatys: how many. [default: {gatys.MODERN.iterations}]" in said

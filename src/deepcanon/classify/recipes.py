@@ -33,8 +33,8 @@ class ClassifierRecipe:
     head: Literal["same", "new"] = "same"  # new: the last layer is not taken from start
     side: int = 32  # of what the network is shown, pixels
     augmentation: Literal["none", "cifar", "alexnet", "vgg", "inception"] = "cifar"
-    # How pictures become numbers; measured: by the mean and deviation of the training pictures, or
-    # as the weights of start want it.
+    # How pictures become numbers; measured: by the mean and deviation of the training pictures.
+    # Where the weights of start say how they want it, it is theirs.
     preprocessing: Literal["measured", "torchvision", "inception", "caffe"] = "measured"
     batch: int = 128
     steps: int = 64_000
@@ -130,13 +130,15 @@ RECIPES: dict[str, ClassifierRecipe] = {
         measure_every=5_000,
     ),
     # Szegedy et al. 2015, §6: momentum 0.9, the rate falls by 4 % every 8 rounds, the network is an
-    # average. The rate, batch, decay, length: not said; those of the authors' Caffe twin. Not run.
+    # average. The rate, batch, decay, length: not said; those of BVLC's replication in Caffe
+    # (bvlc_googlenet/solver.prototxt). Not run.
     "googlenet-imagenet": replace(
         _ALEXNET,
         model="googlenet",
         augmentation="inception",
+        preprocessing="measured",  # ours: the starting weights are wide enough for it
         batch=32,
-        steps=2_400_000,
+        steps=10_000_000,
         weight_decay=2e-4,
         schedule="decay",
         drop=0.96,
@@ -171,6 +173,7 @@ RECIPES: dict[str, ClassifierRecipe] = {
     "resnet50-imagenet": replace(
         _ALEXNET,
         model="resnet50",
+        preprocessing="measured",  # ours: §3.4 subtracts the mean of each pixel only
         augmentation="vgg",  # §3.4: a shorter side of 256 to 480, where VGG's goes up to 512
         batch=256,
         steps=600_000,

@@ -225,10 +225,10 @@ def _preprocessing(recipe: ClassifierRecipe, net: nn.Module, pictures: Pictures)
         "inception": preprocessing.INCEPTION,
         "caffe": preprocessing.CAFFE,
     }
-    if recipe.preprocessing in known:
-        return known[recipe.preprocessing]
-    wanted = getattr(net, "preprocessing", None)
-    return wanted if isinstance(wanted, Preprocessing) else measured(pictures)
+    wanted = getattr(net, "preprocessing", None)  # of the weights that it starts from
+    if isinstance(wanted, Preprocessing):
+        return wanted
+    return known.get(recipe.preprocessing) or measured(pictures)
 
 
 def measured(pictures: Pictures) -> Preprocessing:

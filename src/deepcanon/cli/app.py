@@ -75,7 +75,7 @@ def main(words: Sequence[str] | None = None) -> int:
         # that it brings, would be half of the import. OpenVINO does without what is not there.
         sys.modules.setdefault("openvino.tools.ovc", None)  # type: ignore[arg-type]
         # numpy's matrix products have threads of their own, which are started whether they are
-        # needed or not (no command multiplies matrices in numpy), and spin.
+        # needed or not, and spin; what commands multiply in numpy is too small to gain from them.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         code = _run(sys.argv[1:])
         _end_without_engines(code)

@@ -77,15 +77,11 @@ def demo(*, output: str, engine: str, threads: int | None, as_json: bool, quiet:
 
 
 def _sample() -> Picture:
-    """The photograph that ships, or a generated scene where none does."""
-    from deepcanon.core.assets import manifest, shipped
+    """The photograph that ships."""
+    from deepcanon.core.assets import shipped
     from deepcanon.core.images import load
 
-    if any(entry["name"] == SAMPLE for entry in manifest()):
-        return load(shipped(SAMPLE))
-    from deepcanon.core.standin import photo
-
-    return load(photo(0, (480, 640)))
+    return load(shipped(SAMPLE))
 
 
 def _written(path: Path, pixels: Pixels, *, began: float) -> dict[str, Any]:

@@ -28,7 +28,8 @@ __all__ = ["evaluate"]
 @click.option(
     "--data",
     metavar="DIR",
-    help="classifier: a folder with a folder a class, or of CIFAR or MNIST files; digits; standin.",
+    help="classifier: a folder with one subfolder per class, or CIFAR or MNIST files; digits; "
+    "standin.",
 )
 @click.option(
     "--split",
@@ -47,7 +48,7 @@ __all__ = ["evaluate"]
 @click.option(
     "--photos",
     metavar="DIR",
-    help="style: a folder, of which those that training leaves out; or a glob, all of them.",
+    help="style: a folder (only those kept out of training are used) or a glob (all are used).",
 )
 @click.option("--paintings", metavar="DIR", help="style: the folder with the styles' paintings.")
 @click.option(
@@ -72,7 +73,8 @@ __all__ = ["evaluate"]
 @click.option(
     "--precision",
     type=click.Choice(["float32", "bfloat16"]),
-    help="style: of the feature network; bfloat16 is faster and flatters.  [default: float32]",
+    help="style: of the feature network; bfloat16 is faster, and overstates the result."
+    "  [default: float32]",
 )
 @click.option(
     "--count",

@@ -52,6 +52,7 @@ def export(
     The batch may be of any length, and pictures of any size where the network allows it. The
     weights and all that is known of them stand in the file; `deepcanon list` shows the MODELs.
     """
+    from deepcanon.cli.files import check_place
     from deepcanon.core.catalog import check_weights, create_model, get_card
     from deepcanon.core.errors import BadInput
     from deepcanon.core.record import record_in
@@ -61,6 +62,7 @@ def export(
     path = Path(output)
     if path.suffix.lower() != ".onnx":
         raise BadInput(f"{path} is not named .onnx", hint="that is what is written: -o FILE.onnx")
+    check_place(path, example="model.onnx")
     record = record_in(weights)
     usual = card.default if record is None or record.model != model else record.variant
     chosen = variant or usual

@@ -83,7 +83,11 @@ class Outcome:
             note(f"skipped {failure.source}: {failure.error.message}")
         total = len(self.results) + len(self.failures)
         note(f"error: {len(self.failures)} of {total} pictures could not be done")
-        note("hint: the others are finished; mend or leave out those named above")
+        note(
+            "hint: the others are finished; mend or leave out those named above"
+            if self.results
+            else "hint: none is finished; mend those named above"
+        )
         return Failed.exit_code
 
 

@@ -70,6 +70,7 @@ def find_rate(
     """
     from importlib import import_module
 
+    from deepcanon.cli.files import check_place
     from deepcanon.core import images
     from deepcanon.core.errors import BadInput
     from deepcanon.training.recipe import choose, ready
@@ -78,8 +79,10 @@ def find_rate(
         raise BadInput(
             f"--least is {least} and --most is {most}", hint="the last rate is the higher one"
         )
-    if output is not None and Path(output).suffix.lower() != ".png":
-        raise BadInput(f"{output} is not named .png", hint="that is what is drawn: -o FILE.png")
+    if output is not None:
+        if Path(output).suffix.lower() != ".png":
+            raise BadInput(f"{output} is not named .png", hint="that is what is drawn: -o FILE.png")
+        check_place(Path(output), example="rate.png")
     chosen = choose(recipe, settings=settings)
     finder = getattr(chosen.recipe, "finder", None)
     if finder is None:

@@ -25,6 +25,8 @@ __all__ = ["stylize"]
 
 # The longer side in pixels that a descent works at unless told otherwise: minutes even so.
 GATYS_SIZE = 512
+FEATURES = "slim"
+ITERATIONS = 150  # of `gatys.MODERN`, which the help cannot ask: it would import torch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,8 +95,17 @@ class Method(NamedTuple):
     help="One pass of a trained network, or optimisation for minutes."
     "  [default: gatys for a painting, else johnson]",
 )
-@click.option("--features", metavar="NAME", help="gatys: slim, vgg16, vgg19 or a weights file.")
-@click.option("--iterations", type=click.IntRange(min=1), metavar="N", help="gatys: how many.")
+@click.option(
+    "--features",
+    metavar="NAME",
+    help=f"gatys: slim, vgg16, vgg19 or a weights file.  [default: {FEATURES}]",
+)
+@click.option(
+    "--iterations",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help=f"gatys: how many.  [default: {ITERATIONS}]",
+)
 @click.option(
     "--preview",
     type=click.IntRange(min=1),
@@ -226,7 +237,7 @@ def _gatys(
             hint="add --start noise, or leave --seed out",
         )
     model = load(painting)
-    features = load_features(descent.features or "slim", pooling=config.pooling)
+    features = load_features(descent.features or FEATURES, pooling=config.pooling)
     if threads is not None:
         torch.set_num_threads(threads)
 

@@ -32,14 +32,17 @@ __all__ = ["train"]
     help="Change a setting; may be given again. A part of one: --set style_taps.relu1_2=0.5",
 )
 @click.option(
-    "-o", "--output", metavar="DIR", help="Folder for everything the run writes.  [runs/RECIPE]"
+    "-o",
+    "--output",
+    metavar="DIR",
+    help="Folder for everything the run writes.  [default: runs/RECIPE]",
 )
 @click.option("--resume", is_flag=True, help="Go on where the run in that folder stopped.")
 @click.option(
     "--seed",
     type=click.IntRange(min=0, max=2**32 - 1),
     metavar="N",
-    help="Of all that is random: the same as --set seed=N.",
+    help="Random seed; the same as --set seed=N.",
 )
 @options.threads
 @options.json_

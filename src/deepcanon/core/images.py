@@ -234,6 +234,17 @@ def same_file(a: str | Path, b: str | Path) -> bool:
 def _expand(source: str) -> list[Path]:
     if not source:  # Path("") is the working folder, which nobody meant
         raise BadInput("the name of a picture is empty", hint="name a file, a folder or a glob")
+    try:
+        return _named(source)
+    except OSError as cause:
+        reason = cause.strerror or str(cause)
+        raise BadInput(
+            f"{source} cannot be read: {reason}", hint="check its permissions"
+        ) from cause
+
+
+def _named(source: str) -> list[Path]:
+    """The pictures that a file, a folder or a glob names. Raises `OSError` for what is locked."""
     path = Path(source)
     if path.is_dir():
         pictures = _pictures(path.iterdir())

@@ -18,7 +18,7 @@ from deepcanon.core.errors import BadInput
 from deepcanon.core.onnx_file import open_onnx
 from deepcanon.core.reading import opened
 
-__all__ = ["FORMAT", "KEY", "Record", "read_record"]
+__all__ = ["FORMAT", "KEY", "Record", "read_record", "record_in"]
 
 KEY = "deepcanon"
 FORMAT = 1

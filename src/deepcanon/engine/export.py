@@ -250,7 +250,7 @@ def _compare(
             if ours.is_floating_point() and not bool(torch.isfinite(ours).all()):
                 raise Failed(
                     f"{path} was not written: for {shapes} the network's own {name} is not finite",
-                    hint="its weights diverged in training, or saw pictures too small to learn from",
+                    hint="its weights diverged in training, or saw pictures that were too small",
                 )
             if not _close(theirs, ours.numpy()):
                 raise Failed(

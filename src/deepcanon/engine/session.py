@@ -7,6 +7,7 @@ one picture spends as long on imports as on the picture.
 from __future__ import annotations
 
 import inspect
+import logging
 import os
 import re
 import threading
@@ -34,6 +35,9 @@ Feeds = Mapping[str, Array]
 
 ENGINES = ("openvino", "onnxruntime", "torch")  # fastest first
 _INSTALL = {"openvino": "fast", "torch": "train"}
+_CONSTANT = "constant/"  # begins the names of what engine/export.py folded: no weights
+
+_log = logging.getLogger(__name__)
 
 
 class Session(Protocol):
@@ -70,7 +74,8 @@ def open_session(
     "output_0" and on when it returns several, or by its own keys when it returns a dict.
     `threads` None leaves the number to the engine. Raises `BadInput` for an engine that is
     unknown, not installed or cannot run this model; for a file that is missing, damaged, without a
-    record or with NaN among its weights; and for `threads` below 1; `Unavailable` without engines.
+    record or with NaN or infinity among its weights; and for `threads` below 1; `Unavailable`
+    without engines, and when OpenVINO is asked for and its installation is broken.
     """
     if threads is not None and threads < 1:
         raise BadInput(f"{threads} threads cannot compute anything", hint="give 1 or more")
@@ -84,7 +89,7 @@ def open_session(
         return _of_module(model, threads=threads)
     path = Path(model)
     record = _checked(path)
-    chosen = available()[0] if engine == "auto" else engine
+    chosen = _fastest() if engine == "auto" else engine
     return _OPENERS[chosen](path, record, threads)
 
 
@@ -104,6 +109,29 @@ def _check_engine(engine: str) -> None:
         raise Unavailable("no engine is installed", hint="pip install onnxruntime")
 
 
+def _fastest() -> str:
+    """The first of the installed engines, but no broken OpenVINO where there is another engine."""
+    first, *others = available()
+    if first != "openvino" or not others:
+        return first
+    try:
+        _load_openvino()
+    except Unavailable as error:
+        if _was_interrupted(error):
+            raise
+        _log.info("%s; %s is used instead", error.message, others[0])
+        return others[0]
+    return first
+
+
+def _was_interrupted(error: BaseException) -> bool:
+    """Whether Ctrl-C is behind it: a compiled module that is being imported makes that an error."""
+    behind = error.__cause__ or error.__context__
+    if isinstance(error, KeyboardInterrupt) or "KeyboardInterrupt" in str(error):
+        return True
+    return behind is not None and _was_interrupted(behind)
+
+
 def _checked(path: Path) -> Record:
     if path.suffix.lower() != ".onnx":
         raise BadInput(
@@ -111,9 +139,13 @@ def _checked(path: Path) -> Record:
         )
     record = read_record(path)
     for name, values in open_onnx(path).weights():
-        if values.dtype.kind == "f" and np.isnan(values).any():
+        if values.dtype.kind != "f":
+            continue
+        # A constant may well be -inf, as in a mask.
+        bad = np.isnan(values) if name.startswith(_CONSTANT) else ~np.isfinite(values)
+        if bad.any():
             raise BadInput(
-                f"{path} holds a weight that is not a finite number (NaN): {name}",
+                f"{path} holds a weight that is not a finite number ({values[bad][0]}): {name}",
                 hint="its training diverged or the file is damaged; export or download it again",
             )
     return record
@@ -217,6 +249,17 @@ def _openvino_core() -> Any:
     return ov.Core()
 
 
+def _load_openvino() -> Any:
+    """OpenVINO's core. Raises `Unavailable` when the installation is broken."""
+    try:
+        return _openvino_core()
+    except Exception as cause:  # what is broken may raise anything; the file is not to blame
+        raise Unavailable(
+            f"OpenVINO cannot be loaded: {_reason(cause)}",
+            hint="pip install --force-reinstall openvino, or choose another --engine",
+        ) from cause
+
+
 def _compiled_before(path: Path) -> dict[str, str]:
     """Where OpenVINO keeps what it made of a network that ships: a fourth of the time to open it.
 
@@ -239,8 +282,9 @@ def _open_openvino(path: Path, record: Record, threads: int | None) -> Session:
     settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", **_compiled_before(path)}
     if count := threads or _usable_threads():
         settings["INFERENCE_NUM_THREADS"] = count
+    core = _load_openvino()
     try:
-        compiled = _openvino_core().compile_model(str(path), "CPU", settings)
+        compiled = core.compile_model(str(path), "CPU", settings)
     except Exception as cause:  # as above
         raise _cannot_open(path, "openvino", cause) from cause
     types = {each.get_any_name(): each.get_element_type().to_dtype() for each in compiled.inputs}

@@ -15,10 +15,10 @@ from deepcanon.reproduce.contest import Contestant, Counts, Finding, from_catalo
 from deepcanon.reproduce.curves import Claim, Curve, diverged, first_at, margin, percent
 from deepcanon.reproduce.pictures import SIDE
 
-# §5: momentum 0.9, weight decay 5e-4, rate 0.01. Without the crops and flips of §4.1, which fight
-# overfitting too.
+# §5: momentum 0.9, weight decay 5e-4; the rate is ours, there 0.01: at that the network does not
+# overfit in so few steps. Without the crops and flips of §4.1, which fight overfitting too.
 RECIPE = ClassifierRecipe(
-    batch=64, learning_rate=0.01, weight_decay=5e-4, schedule="constant", augmentation="none"
+    batch=64, learning_rate=0.02, weight_decay=5e-4, schedule="constant", augmentation="none"
 )
 NARROW = {
     "convolutions": (
@@ -76,7 +76,7 @@ FINDING = Finding(
     "iterations to convergence.",
     differs="an AlexNet for 32x32: a third to a quarter of the channels, no stride in conv1, no "
     "groups, hidden layers of 1024, torch's starting weights; few pictures, without crops and "
-    "flips; a constant rate; batches of 64; one seed.",
+    "flips; a constant rate of 0.02; batches of 64; one seed.",
     contestants=tuple(
         Contestant(
             name=name,
@@ -88,6 +88,6 @@ FINDING = Finding(
     judge=judge,
     dashed=("none",),
     steps=1200,
-    count=5_000,
+    count=2_000,
 )
 run = FINDING.run

@@ -71,13 +71,14 @@ def find(name: str) -> Named:
 def choose(name_or_file: str, *, settings: Sequence[str] = ()) -> Chosen:
     """The recipe of a name or of a YAML file, with ``KEY=VALUE`` settings applied in order.
 
-    A YAML file names its base (``recipe: NAME``) and holds only the keys that differ. Raises
+    A YAML file ends in .yaml or .yml, holds a path separator, or has a name that no recipe has. It
+    names its base (``recipe: NAME``) and holds only the keys that differ. Raises
     BadInput for a recipe, key or value that is not right, naming it.
     """
     if find_spec("pydantic") is None or find_spec("yaml") is None:
         raise MissingExtra(extra="train", need="training")
     path = Path(name_or_file)
-    if path.suffix.lower() in (".yaml", ".yml") or path.is_file():
+    if _is_file(name_or_file):
         name, changes = _from_file(path)
         title = path.stem
     else:
@@ -94,6 +95,14 @@ def choose(name_or_file: str, *, settings: Sequence[str] = ()) -> Chosen:
             )
         recipe = _with(recipe, key.strip(), _Text(text.strip()), of=name)
     return Chosen(name, title, recipe)
+
+
+def _is_file(name_or_file: str) -> bool:
+    """Whether it is spelled like a file, or is one; what only has a recipe's name is the recipe."""
+    path = Path(name_or_file)
+    if path.suffix.lower() in (".yaml", ".yml") or path.name != name_or_file:
+        return True
+    return name_or_file not in all_recipes() and path.is_file()
 
 
 def start(

@@ -366,7 +366,9 @@ def test_weights_of_another_number_of_classes(others: str, source: Source, tmp_p
     with pytest.raises(BadInput, match="tells 2 classes apart, and colours has 3") as refused:
         run(tmp_path / "run", replace(RECIPE, start=others))
     assert "head=new" in refused.value.hint
-    recipe = replace(RECIPE, start=others, head="new", learning_rate=0.0, steps=1)
+    recipe = replace(
+        RECIPE, start=others, head="new", learning_rate=0.0, steps=1, preprocessing="caffe"
+    )
     made = run(tmp_path / "run", recipe)
     assert made is not None
     before, after = read(others).tensors, read(made).tensors

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +63,22 @@ def test_nothing_found_names_the_source(
     with pytest.raises(BadInput) as caught:
         find([album / "img2.JPG", source])
     assert source in two_lines(caught)
+
+
+def test_a_folder_that_may_not_be_read(album: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def locked(folder: Path) -> Iterator[Path]:
+        raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+
+    monkeypatch.setattr(Path, "iterdir", locked)
+    with pytest.raises(BadInput) as caught:
+        find([album])
+    assert two_lines(caught) == f"{album} cannot be read: Permission denied"
+
+
+def test_a_name_that_no_file_can_have() -> None:
+    with pytest.raises(BadInput) as caught:
+        find(["x" * 5000])
+    assert "cannot be read" in two_lines(caught)
 
 
 @pytest.mark.parametrize("sources", [[], [""]])

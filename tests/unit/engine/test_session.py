@@ -14,6 +14,7 @@ import pytest
 from deepcanon.core import catalog
 from deepcanon.core.assets import shipped
 from deepcanon.core.errors import BadInput, DeepcanonError, Failed, Unavailable
+from deepcanon.core.onnx_file import OnnxFile
 from deepcanon.core.record import Record
 from deepcanon.engine import session as sessions
 from deepcanon.engine.session import Session, available, open_session
@@ -193,6 +194,31 @@ def test_nan_among_the_weights(make_onnx: MakeOnnx, dtype: str) -> None:
     assert two_lines(caught).startswith(str(path)) and "conv.weight" in caught.value.message
 
 
+@pytest.mark.parametrize("value", [np.inf, -np.inf])
+def test_infinity_among_the_weights(make_onnx: MakeOnnx, value: float) -> None:
+    weight = np.eye(3, dtype=np.float32)[..., None, None]
+    weight[1, 1] = value
+    path = make_onnx(weight=weight)
+    with pytest.raises(BadInput) as caught:
+        open_session(path)
+    said = f"{path} holds a weight that is not a finite number ({value}): conv.weight"
+    assert two_lines(caught) == said
+
+
+def test_a_constant_may_be_infinite_but_not_nan(
+    make_onnx: MakeOnnx, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from deepcanon.engine import export
+
+    assert sessions._CONSTANT == export._CONSTANT
+    path, holds = make_onnx(), np.float32([0, -np.inf])
+    monkeypatch.setattr(OnnxFile, "weights", lambda _: iter([("constant/mask", holds)]))
+    assert open_session(path, engine="onnxruntime").record is not None
+    holds[0] = np.nan
+    with pytest.raises(BadInput, match=r"not a finite number \(nan\): constant/mask"):
+        open_session(path, engine="onnxruntime")
+
+
 def test_no_record(make_onnx: MakeOnnx) -> None:
     path = make_onnx(text=None)
     with pytest.raises(BadInput) as caught:
@@ -247,6 +273,58 @@ def test_auto_opens_the_fastest_installed(
     pytest.importorskip(installed[0])
     _pretend(monkeypatch, *installed)
     assert open_session(make_onnx()).name == installed[0]
+
+
+@pytest.fixture
+def break_openvino(monkeypatch: pytest.MonkeyPatch) -> Callable[[Exception], None]:
+    """`break_openvino(error)`: OpenVINO is installed, and raises that when it is loaded."""
+
+    def break_it(error: Exception) -> None:
+        def core() -> object:
+            raise error
+
+        _pretend(monkeypatch, "openvino", "onnxruntime")
+        monkeypatch.setattr(sessions, "_openvino_core", core)
+
+    return break_it
+
+
+def test_a_broken_openvino_that_is_asked_for(
+    make_onnx: MakeOnnx, break_openvino: Callable[[Exception], None]
+) -> None:
+    cause = ImportError("libopenvino.so: cannot open shared object file")
+    break_openvino(cause)
+    with pytest.raises(Unavailable) as caught:
+        open_session(make_onnx(), engine="openvino")
+    assert two_lines(caught) == f"OpenVINO cannot be loaded: {cause}"
+    assert "pip install --force-reinstall openvino" in caught.value.hint
+    assert "another --engine" in caught.value.hint
+    assert caught.value.__cause__ is cause
+
+
+@pytest.mark.parametrize("error", [ImportError("no libtbb"), RuntimeError("no plugins.xml")])
+def test_auto_passes_over_a_broken_openvino(
+    make_onnx: MakeOnnx,
+    break_openvino: Callable[[Exception], None],
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+) -> None:
+    break_openvino(error)
+    assert open_session(make_onnx()).name == "onnxruntime"
+    _pretend(monkeypatch, "openvino")  # and nothing else
+    with pytest.raises(Unavailable, match=f"OpenVINO cannot be loaded: {error}"):
+        open_session(make_onnx())
+
+
+def test_auto_does_not_pass_over_ctrl_c(
+    make_onnx: MakeOnnx, break_openvino: Callable[[Exception], None]
+) -> None:
+    spoiled = ImportError("initialization failed")
+    spoiled.__cause__ = KeyboardInterrupt()
+    break_openvino(spoiled)
+    with pytest.raises(Unavailable) as caught:
+        open_session(make_onnx())
+    assert caught.value.__cause__ is spoiled  # by which the command line knows it
 
 
 def test_an_unknown_engine(make_onnx: MakeOnnx, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -227,6 +227,19 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         choose(str(tmp_path / "folder.yaml"))
 
 
+def test_a_file_does_not_hide_the_recipe_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("everything", "mine"):
+        write(tmp_path / name, "recipe: everything\nsteps: 20\n")
+    assert choose("everything").recipe == EVERYTHING
+    for spelled in ("./everything", str(tmp_path / "everything"), "mine"):
+        assert choose(spelled).recipe.steps == 20, spelled
+    with pytest.raises(BadInput, match="nowhere/everything does not exist"):
+        choose("nowhere/everything")
+
+
 def test_without_the_make_half(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pydantic", None)
     monkeypatch.setattr(recipes, "find_spec", lambda name: None)
