@@ -124,7 +124,11 @@ def _new_record(
     source = "" if weights is None else Path(weights).name
     data = "unknown" if source else "none"
     recipe: dict[str, Any] = {}
+    labels = list(interface.labels)
     if published is not None:
+        from deepcanon.classify.weights.official import imagenet_classes
+
+        labels = imagenet_classes()
         source, data = published.url, "ImageNet (ILSVRC 2012)"
         recipe = {"start": published.url, "sha256": {"start": published.sha256}}
     return Record(
@@ -132,7 +136,7 @@ def _new_record(
         variant=variant,
         domain=domain,
         config=dataclasses.asdict(config) if dataclasses.is_dataclass(config) else {},  # type: ignore[arg-type]
-        labels=list(interface.labels),
+        labels=labels,
         preprocessing=preprocessing.to_dict() if preprocessing is not None else {},
         licence=f"that of {source}" if source else "Apache-2.0",
         recipe=recipe,

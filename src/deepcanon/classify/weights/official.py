@@ -34,6 +34,13 @@ class Official:
         return fetch(self.url, sha256=self.sha256, name=self.url.rsplit("/", 1)[1])
 
 
+def imagenet_classes() -> list[str]:
+    """The 1000 classes of ILSVRC 2012 in the order in which published weights answer."""
+    from torchvision.models import ResNet18_Weights
+
+    return list(ResNet18_Weights.IMAGENET1K_V1.meta["categories"])
+
+
 class Published(NamedTuple):
     """Where a network's weights are from: `Network.published` once `fetch_for` was called."""
 
