@@ -105,6 +105,7 @@ def test_an_unknown_style_names_the_near_ones(run: Run, desk: Path) -> None:
         ("udnie:lots", "the weight 'lots' of the style 'udnie' is not a number"),
         ("udnie:0", "all weights in 'udnie:0' are zero"),
         (",", "there is no style ''"),
+        ("", "there is no style ''"),
     ],
 )
 def test_bad_weights(style: str, says: str, run: Run, desk: Path) -> None:

@@ -197,7 +197,8 @@ def _johnson(
     from deepcanon.style.predict import DEFAULT_STYLE, Stylizer, style_names
 
     names = style_names(model)
-    style = style or (DEFAULT_STYLE if DEFAULT_STYLE in names else names[0])
+    if style is None:
+        style = DEFAULT_STYLE if DEFAULT_STYLE in names else names[0]
     stylizer = Stylizer(style, model=model, engine=engine, threads=threads)
 
     def paint(job: Job) -> Stylized:

@@ -185,9 +185,9 @@ def shrink(picture: Picture, *, max_side: int) -> Picture:
     short = round(min(height, width) * max_side / max(height, width))
     if short < MIN_SIDE:
         raise BadInput(
-            f"{picture.name} ({width}x{height} pixels) would be {short} pixels on its short side "
-            f"at a longest side of {max_side}; the smallest is {MIN_SIDE}",
-            hint="raise the longest side, or crop the picture",
+            f"{picture.name} would be {short} pixels on its short side at a longest side of "
+            f"{max_side}; the smallest is {MIN_SIDE}",
+            hint="raise the longest side (--max-size), or crop the picture",
         )
     alpha = None if picture.alpha is None else resize(picture.alpha, long_side=max_side)
     return replace(picture, pixels=resize(picture.pixels, long_side=max_side), alpha=alpha)
