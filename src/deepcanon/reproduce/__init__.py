@@ -75,7 +75,7 @@ REPRODUCTIONS = {
         module="vgg_lrn",
         row="C10",
         help="VGG's A against A-LRN: local response normalisation does not help",
-        cost="3,000 steps of two networks of a quarter of the width: 17 minutes on one core",
+        cost="3,000 steps of two networks of a quarter of the width: 7 minutes on one core",
     ),
     "vgg-small-kernels": Reproduction(
         module="vgg_small_kernels",
