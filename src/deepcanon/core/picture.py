@@ -130,7 +130,8 @@ def _to_rgb(image: Image.Image, icc: bytes | None) -> tuple[Pixels, Pixels | Non
     if image.has_transparency_data:
         rgba = np.array(image.convert("RGBA"))
         return np.ascontiguousarray(rgba[..., :3]), np.ascontiguousarray(rgba[..., 3]), icc
-    return np.array(image.convert("RGB")), None, icc
+    # From RGB to RGB it would be a copy for nothing.
+    return np.array(image if mode == "RGB" else image.convert("RGB")), None, icc
 
 
 def _to_eight_bits(values: npt.NDArray[Any]) -> Pixels:

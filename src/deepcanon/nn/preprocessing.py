@@ -73,4 +73,5 @@ def preprocess(
 ) -> Float[Tensor, "*b 3 h w"]:
     """RGB pictures in 0..1 -> what the network reads. Differentiable."""
     x = pictures if how.order == "RGB" else pictures.flip(-3)
-    return (x * how.scale - _as_channels(how.mean, x)) / _as_channels(how.std, x)
+    x = x if how.scale == 1 else x * how.scale  # a pass over the pictures less
+    return (x - _as_channels(how.mean, x)) / _as_channels(how.std, x)

@@ -8,7 +8,7 @@ for networks that read 224 (CIFAR: 32) pixels; for another side all of them grow
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 Floats = NDArray[np.float32]
+Kind = TypeVar("Kind", bound=np.generic)
 
 
 class Augmentation(StrEnum):
@@ -84,7 +85,8 @@ def augment(
         left = int(rng.integers(whole.shape[1] - side + 1))
         return _mirrored(whole[top : top + side, left : left + side], rng)
     if augmentation is Augmentation.INCEPTION:
-        return _mirrored(_floats(cut(pixels, patch(height, width, rng=rng), side=side)), rng)
+        view = cut(pixels, patch(height, width, rng=rng), side=side)
+        return _floats(_mirrored(view, rng))
     if augmentation is Augmentation.ALEXNET:
         within = _centre(height, width)
         short = round(side * 256 / 224)
@@ -92,8 +94,8 @@ def augment(
         within = Box(0, 0, width, height)
         short = round(side * int(rng.integers(256, 513)) / 224)
     box = window(height, width, short_side=short, side=side, within=within, rng=rng)
-    view = _mirrored(_floats(cut(pixels, box, side=side)), rng)
-    return view + lighting(rng)
+    view = _mirrored(cut(pixels, box, side=side), rng)
+    return _floats(view) + lighting(rng)
 
 
 def longest_short_side(augmentation: Augmentation, *, side: int) -> int:
@@ -202,9 +204,12 @@ def _inside(box: Box, height: int, width: int) -> Box:
     return Box(left, top, min(right, width), min(bottom, height))
 
 
-def _mirrored(view: Floats, rng: np.random.Generator) -> Floats:
+def _mirrored(view: NDArray[Kind], rng: np.random.Generator) -> NDArray[Kind]:
     return view[:, ::-1] if rng.random() < 0.5 else view
 
 
 def _floats(pixels: Pixels) -> Floats:
-    return pixels.astype(np.float32) / np.float32(255)
+    """[h, w, 3] in 0..1, in memory plane by plane, as the network will want it."""
+    planes: Floats = np.ascontiguousarray(pixels.transpose(2, 0, 1)).astype(np.float32)
+    planes /= np.float32(255)
+    return planes.transpose(1, 2, 0)
