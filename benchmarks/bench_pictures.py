@@ -85,7 +85,7 @@ def fill(folder: Path, kind: Kind, *, count: int) -> None:
 
 def ours(folder: str, kind: Kind) -> Any:
     """The samples that `deepcanon train` takes, nothing decoded so far."""
-    from deepcanon.classify.data.augment import Augmentation
+    from deepcanon.classify.augment import Augmentation
     from deepcanon.classify.data.sources import open_source
     from deepcanon.classify.samples import Samples
     from deepcanon.nn.preprocessing import TORCHVISION

@@ -118,7 +118,7 @@ def run(setting: Setting) -> tuple[str, Steps]:
     """Train both; our precision, and what was measured."""
     import torch
 
-    from deepcanon.classify.data.augment import Augmentation
+    from deepcanon.classify.augment import Augmentation
     from deepcanon.classify.recipes import RECIPES
     from deepcanon.classify.samples import Samples
     from deepcanon.classify.start import build

@@ -64,7 +64,7 @@ ROWS: tuple[Row, ...] = (
         modules=(
             "deepcanon.classify.recipes",
             "deepcanon.classify.task",
-            "deepcanon.classify.data.augment",
+            "deepcanon.classify.augment",
             "deepcanon.classify.evaluate",
         ),
     ),

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from deepcanon.classify.data.augment import Augmentation, augment, longest_short_side
+from deepcanon.classify.augment import Augmentation, augment, longest_short_side
 from deepcanon.classify.data.pictures import Kept, Pictures
 from deepcanon.core.errors import BadInput
 from deepcanon.nn.preprocessing import Preprocessing, preprocess

@@ -14,7 +14,7 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from deepcanon.classify.data.augment import Augmentation
+from deepcanon.classify.augment import Augmentation
 from deepcanon.classify.data.folders import without_damaged
 from deepcanon.classify.data.pictures import (
     FilePictures,

@@ -64,14 +64,15 @@ INCEPTION = Preprocessing(
 )
 
 
-def _as_channels(values: tuple[float, float, float], like: Tensor) -> Tensor:
-    return like.new_tensor(values).view(3, 1, 1)
-
-
 def preprocess(
     pictures: Float[Tensor, "*b 3 h w"], *, how: Preprocessing
 ) -> Float[Tensor, "*b 3 h w"]:
     """RGB pictures in 0..1 -> what the network reads. Differentiable."""
     x = pictures if how.order == "RGB" else pictures.flip(-3)
     x = x if how.scale == 1 else x * how.scale  # a pass over the pictures less
-    return (x - _as_channels(how.mean, x)) / _as_channels(how.std, x)
+    x = x - _as_channels(how.mean, x)
+    return x if set(how.std) == {1} else x / _as_channels(how.std, x)
+
+
+def _as_channels(values: tuple[float, float, float], like: Tensor) -> Tensor:
+    return like.new_tensor(values).view(3, 1, 1)

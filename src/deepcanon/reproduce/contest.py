@@ -21,7 +21,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from deepcanon.classify.data.augment import Augmentation
+from deepcanon.classify.augment import Augmentation
 from deepcanon.classify.recipes import ClassifierRecipe
 from deepcanon.classify.samples import Samples
 from deepcanon.classify.task import ClassificationTask, top_k

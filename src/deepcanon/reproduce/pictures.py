@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from deepcanon.classify.data.augment import Augmentation, longest_short_side
+from deepcanon.classify.augment import Augmentation, longest_short_side
 from deepcanon.classify.data.pictures import Kept, Labels, Picked, Pictures
 from deepcanon.classify.data.sources import held_back, open_source
 from deepcanon.classify.train import measured

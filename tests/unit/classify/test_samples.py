@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from deepcanon.classify.data.augment import Augmentation
+from deepcanon.classify.augment import Augmentation
 from deepcanon.classify.data.pictures import ArrayPictures, Kept, Pictures
 from deepcanon.classify.data.sources import open_source
 from deepcanon.classify.samples import Samples, Unreadable

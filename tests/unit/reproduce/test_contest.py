@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from deepcanon.classify.data.augment import Augmentation
+from deepcanon.classify.augment import Augmentation
 from deepcanon.classify.recipes import ClassifierRecipe
 from deepcanon.classify.samples import Samples
 from deepcanon.core.errors import BadInput

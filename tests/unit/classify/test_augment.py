@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
+from deepcanon.classify import augment as module
 from deepcanon.classify import crops
-from deepcanon.classify.data import augment as module
-from deepcanon.classify.data.augment import (
+from deepcanon.classify.augment import (
     Augmentation,
     Box,
     augment,
@@ -242,6 +243,19 @@ def test_a_cut_at_whole_pixels_changes_none() -> None:
     between = cut(pixels, Box(3.5, 5, 11.5, 13), side=8)
     wanted = (pixels[5:13, 3:11].astype(float) + pixels[5:13, 4:12]) / 2
     assert np.abs(between[:, 1:-1] - wanted[:, 1:-1]).max() <= 1
+
+
+@pytest.mark.parametrize("box", [Box(0, 0, 60, 50), Box(7, 11, 47, 50), Box(20, 20, 28, 30)])
+def test_a_patch_is_resized_as_pillow_would(box: Box) -> None:
+    """Larger and smaller than what it becomes; within one grey level, most of them the same."""
+    pixels = noise(50, 60)
+    pixels.setflags(write=False)
+    image = Image.fromarray(pixels).crop([int(edge) for edge in box])
+    wanted = np.asarray(image.resize((24, 24), Image.Resampling.BILINEAR))
+    view = cut(pixels, box, side=24)
+    assert (view.shape, view.dtype) == ((24, 24, 3), np.uint8)
+    difference = np.abs(view.astype(int) - wanted)
+    assert difference.max() <= 1 and difference.mean() < 0.02
 
 
 def test_what_is_kept_of_a_large_picture_is_enough_for_the_closest_look() -> None:
