@@ -48,8 +48,8 @@ def settings(recipe: ClassifierRecipe, *, classes: int) -> dict[str, Any]:
 def build(recipe: ClassifierRecipe, *, classes: int) -> nn.Module:
     """The network of a recipe, drawn as its paper says or with the weights of ``recipe.start``.
 
-    Where the weights say how pictures must be prepared, its ``preprocessing`` does then. Raises
-    BadInput for settings that the network has not, a side that is too small for it, and weights of
+    Where the weights say how pictures must be prepared, its ``preprocessing`` does then; of
+    "imagenet" its ``published`` says where they are from. Raises BadInput for settings that the network has not, a side that is too small for it, and weights of
     another model or of another number of classes. Of another model are those of vgg11 welcome to
     a deeper VGG: `initialise_from` takes some layers of it.
     """
@@ -103,7 +103,8 @@ def _keep_all_but_head(net: nn.Module, *, old: nn.Module, other: dict[str, Tenso
         for key, value in state.items():
             if other[key].shape == value.shape:
                 value.copy_(before[key])
-    net.preprocessing = getattr(old, "preprocessing", None)  # type: ignore[assignment]
+    for name in ("preprocessing", "published"):
+        setattr(net, name, getattr(old, name, None))
 
 
 def _classes_of(recipe: ClassifierRecipe, record: Record | None) -> int | None:

@@ -69,6 +69,9 @@ def train(recipe: ClassifierRecipe, *, folder: Path, resume: bool, quiet: bool) 
         "kept out": _listing(source.val),
         **provenance.sha256_of_weights(recipe.start, called="start"),
     }
+    published: Any = getattr(task.net, "published", None)
+    if published is not None:
+        content["start"], inputs["start"] = published.url, published.sha256
     run = dataclasses.replace(
         Run.of(recipe, folder=folder, quiet=quiet),
         measure_every=recipe.measure_every,

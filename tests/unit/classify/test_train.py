@@ -18,12 +18,14 @@ from deepcanon.classify import train as training
 from deepcanon.classify.data.pictures import ArrayPictures, FilePictures, Kept, Pictures, Source
 from deepcanon.classify.recipes import ClassifierRecipe
 from deepcanon.classify.samples import Samples
+from deepcanon.classify.weights.resnet import IMAGENET
 from deepcanon.core.catalog import create_model
 from deepcanon.core.errors import BadInput, Failed
 from deepcanon.core.images import save
 from deepcanon.core.record import read_record
 from deepcanon.engine.export import read_weights
 from deepcanon.nn.weights import read, write
+from deepcanon.training import provenance
 from deepcanon.training.recipe import Chosen, start
 from tests.tiny_pictures import class_folders
 from tests.tiny_record import CLASSIFIER
@@ -387,6 +389,24 @@ def test_a_new_head_for_as_many_classes_is_drawn_too(source: Source, tmp_path: P
     before, after = read(first).tensors, read(second).tensors
     assert torch.equal(after["conv1.weight"], before["conv1.weight"])
     assert not torch.equal(after["fc.weight"], before["fc.weight"])
+
+
+def test_a_network_that_began_with_published_weights_says_which(
+    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEEPCANON_CACHE", str(tmp_path))
+    monkeypatch.setenv("DEEPCANON_OFFLINE", "1")
+    official = IMAGENET["resnet18"]
+    file = tmp_path / official.url.rsplit("/", 1)[1]
+    torch.save(create_model("resnet18", variant="torchvision").state_dict(), file)
+    digest = provenance.sha256_of(file)
+    monkeypatch.setitem(IMAGENET, "resnet18", replace(official, sha256=digest))
+    recipe = replace(RECIPE, model="resnet18", variant="torchvision", network={}, side=32)
+    made = run(tmp_path / "run", replace(recipe, start="imagenet", head="new", steps=1))
+    assert made is not None
+    told = read_record(made)
+    assert (told.recipe["start"], told.recipe["sha256"]["start"]) == (official.url, digest)
+    assert told.preprocessing["name"] == "torchvision"
 
 
 def test_weights_of_another_model(others: str, source: Source, tmp_path: Path) -> None:
