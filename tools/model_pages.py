@@ -88,13 +88,14 @@ def page(card: Card, *, source: Path) -> str:
         "",
         "## Variants",
         "",
-        "| variant | what differs from the paper |",
-        "|---|---|",
+        "| variant | what differs from the paper | published weights |",
+        "|---|---|---|",
     ]
     for variant, content in card["variants"].items():
         mark = " (default)" if variant == card["default"] else ""
         differs = _cell(content["differs"]) or "nothing"
-        lines.append(f"| `{variant}`{mark} | {differs} |")
+        weights = ", ".join(f"`{each}`" for each in content["weights"])
+        lines.append(f"| `{variant}`{mark} | {differs} | {weights} |")
     lines += ["", "## Settings", ""]
     lines += [*_settings(card["variants"]), ""]
     module = source.joinpath(*card["module"].split(".")).with_suffix(".py")

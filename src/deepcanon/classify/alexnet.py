@@ -384,6 +384,7 @@ _SIZES = "pictures of other sizes are averaged to the 6x6 map that fc6 reads"
                 config=TORCHVISION,
                 differs='"One weird trick": 64, 192, 384, 256 and 256 channels, no groups, no '
                 f"norms, dropout before fc6 and fc7, torch's own initialisation; {_SIZES}",
+                weights=("imagenet",),
             ),
         },
         input_size=(3, 224, 224),

@@ -29,6 +29,8 @@ Figure 5 of the paper (each convolution is followed by batch normalisation and a
     linear                    1x1x1000
 
 \\* separable, with a depth multiplier of 8: 7x7 for each channel alone, then 1x1 (appendix).
+Reported errors (figure 4): 25.2 % top-1 and 7.82 % top-5 with one crop; six networks with 144 crops
+4.9 % top-5, and 4.82 % on the test set.
 
 *Where the paper is inconsistent.* The outputs of 3c and 4e are those before their stride: 14x14
 and 7x7 follow. 4c and 4d cannot have 576 channels: 160 + 160 + 160 + 128 = 96 + 192 + 192 + 128 =

@@ -31,6 +31,7 @@ Table 1 of the paper (every convolution is followed by a ReLU)::
 
 LRN follows the first pool and the second convolution (figure 3). The two classifiers branch off
 after 4a and 4d: average pool 5x5/3, 1x1 convolution to 128, FC 1024, dropout 70 %, FC 1000 (§5).
+Reported top-5 error (table 3): 10.07 % of one network and one crop, 6.67 % of seven and 144 crops.
 
 *Where the table is inconsistent.* A K is 1024 weights, biases left out: 64 * 64 + 64 * 192 * 9 =
 114,688 = 112K. Its first row is not a 7x7 convolution, which has 7 * 7 * 3 * 64 = 9,408 weights
@@ -150,7 +151,7 @@ class Config:
                 )
         if unknown := [name for name in self.heads if name not in MODULES]:
             raise BadInput(
-                f"heads has {unknown[0]!r}, which is no module",
+                f"heads has {unknown[0]!r}, which is not a module",
                 hint=f"the modules are {', '.join(MODULES)}; the paper's heads are 4a and 4d",
             )
 
@@ -347,6 +348,7 @@ _CARD = ModelCard(
             config=TORCHVISION,
             differs="batch normalisation and no LRN; 3x3 in place of 5x5; last pool 2x2; dropout "
             "20 %; adaptive pools before the auxiliary classifiers",
+            weights=("imagenet",),
         ),
     },
     input_size=(3, 224, 224),

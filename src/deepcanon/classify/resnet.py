@@ -235,6 +235,8 @@ _BOTTLENECK = {
 }
 
 
+# torchvision's files hold option B, and the stride on the 3x3; both names of that are here.
+_PUBLISHED = ("shortcut_b", "v1_5", "torchvision")
 _NEW = {
     "plain18": "The shallower of two plain networks, better than the deeper one: degradation.",
     "plain34": "18 layers more than plain18 and a higher error, in training too: degradation.",
@@ -246,6 +248,17 @@ _NEW = {
 }
 
 
+def _variants(configs: dict[str, Config], differs: dict[str, str]) -> dict[str, Variant]:
+    return {
+        name: Variant(
+            config=each,
+            differs=differs[name],
+            weights=("imagenet",) if name in _PUBLISHED else (),
+        )
+        for name, each in configs.items()
+    }
+
+
 def _basic(config: Config) -> dict[str, Variant]:
     configs = {
         "paper": config,
@@ -253,7 +266,7 @@ def _basic(config: Config) -> dict[str, Variant]:
         "shortcut_c": replace(config, shortcut=Shortcut.C),
         "torchvision": torchvision(config),
     }
-    return {name: Variant(config=each, differs=_BASIC[name]) for name, each in configs.items()}
+    return _variants(configs, _BASIC)
 
 
 def _deep(config: Config) -> dict[str, Variant]:
@@ -262,7 +275,7 @@ def _deep(config: Config) -> dict[str, Variant]:
         "v1_5": replace(config, stride=Stride.V1_5),
         "torchvision": torchvision(config),
     }
-    return {name: Variant(config=each, differs=_BOTTLENECK[name]) for name, each in configs.items()}
+    return _variants(configs, _BOTTLENECK)
 
 
 def _plain(config: Config) -> dict[str, Variant]:

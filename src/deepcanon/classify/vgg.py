@@ -15,11 +15,15 @@ Table 1 of the paper (every convolution is followed by a ReLU, every stage by a 
     4      3-512 x2   3-512 x2    3-512 x2  3-512 x2 1-512  3-512 x3        3-512 x4
     5      3-512 x2   3-512 x2    3-512 x2  3-512 x2 1-512  3-512 x3        3-512 x4
     FC     4096, dropout, 4096, dropout, 1000 (then softmax, which here belongs to the loss)
+    top-1  29.6       29.7        28.7      28.1            27.0            27.3
+    top-5  10.4       10.5        9.9       9.4             8.8             9.0
+
+The errors, in %, are those of table 3 for one scale of training and test, S = Q = 256.
 
 *Training* (§3.1, §3.2): crops of 224x224 from pictures whose shorter side is S, fixed at 256 or
 384, or drawn anew for each picture from [256, 512] ("scale jittering", multi-scale training).
 *Evaluation* (§3.2): the whole picture at shorter side Q, FC layers turned into convolutions, the
-map of class scores averaged: see `dense`. Multi-crop evaluation averages many crops.
+map of class scores averaged: see `dense`. Multi-crop evaluation averages many: `Crops.FIFTY`.
 
 *What differs from the paper.* ``paper``: the starting weights, see `INIT_STD`; pictures smaller
 than 224, which the paper does not have, are accepted down to 32 (the last map is stretched to
@@ -325,8 +329,11 @@ def _paper(config: Config) -> dict[str, Variant]:
 
 
 def _both(config: Config) -> dict[str, Variant]:
-    other = Variant(config=torchvision(config), differs=_TORCHVISION)
-    return _paper(config) | {"torchvision": other}
+    configs = {"paper": (config, _PAPER), "torchvision": (torchvision(config), _TORCHVISION)}
+    return {
+        name: Variant(config=each, differs=differs, weights=("imagenet",))
+        for name, (each, differs) in configs.items()
+    }
 
 
 @register(_card("vgg11", variants=_both(A), new=_NEW["A"]), load=load)

@@ -127,15 +127,11 @@ def classify(
 def _check_output(output: Path, sources: Sequence[Place]) -> None:
     """Refuse now what could not be written after minutes of work."""
     from deepcanon.classify.results import check_results_file
-    from deepcanon.cli.files import check_place
-    from deepcanon.core.images import same_file
+    from deepcanon.cli.files import check_place, refuse_overwriting
 
     check_results_file(output)
     check_place(output, example="found.csv")
-    if any(source != "-" and same_file(source, output) for source in sources):
-        raise BadInput(
-            f"the output {output} would overwrite an input", hint="name another file with -o"
-        )
+    refuse_overwriting(output, sources)
 
 
 def _write(output: Path, found: Sequence[Classified], content: dict[str, Any]) -> None:

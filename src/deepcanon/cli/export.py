@@ -33,7 +33,7 @@ __all__ = ["export"]
     "--variant", metavar="NAME", help="Which variant.  [default: that of the weights, or the paper]"
 )
 @click.option(
-    "--weights", metavar="FILE", help="What to fill it with; or a name, where the model has any."
+    "--weights", metavar="FILE", help="What to fill it with; or imagenet, where `describe` says so."
 )
 @options.json_
 @options.quiet

@@ -26,6 +26,7 @@ __all__ = [
     "find_pictures",
     "plan",
     "print_written",
+    "refuse_overwriting",
     "run_all",
 ]
 
@@ -207,6 +208,14 @@ def check_place(output: Path, *, example: str) -> None:
     if output.is_dir():
         raise BadInput(f"{output} is a folder", hint=f"-o {output}/{example}")
     check_folder(output.absolute().parent)
+
+
+def refuse_overwriting(output: Path, sources: Iterable[Place]) -> None:
+    """Raise `BadInput` when the one file that is written is also read."""
+    if any(source != "-" and same_file(source, output) for source in sources):
+        raise BadInput(
+            f"the output {output} would overwrite an input", hint="name another file with -o"
+        )
 
 
 def check_report(output: str) -> None:

@@ -64,7 +64,11 @@ METHODS = (FILTERS, ACTIVATIONS, DECONVNET, GUIDED, PATCHES)
     help="Which channel, from 0; may be given again.  [default: the strongest]",
 )
 @click.option("--count", type=click.IntRange(min=1), metavar="N", help="How many channels to show.")
-@click.option("--weights", metavar="FILE", help="What to fill a catalogue MODEL with, or a name.")
+@click.option(
+    "--weights",
+    metavar="FILE",
+    help="What to fill a catalogue MODEL with; or imagenet, where `describe` says so.",
+)
 @click.option("--variant", metavar="NAME", help="Which variant of a catalogue MODEL.")
 @click.option(
     "--size",
@@ -150,16 +154,14 @@ def visualize(
 def _pictures(words: Sequence[str], *, output: str) -> tuple[list[Named], Outcome]:
     """The pictures by name; standard input is read now, as it can be read only once."""
     from deepcanon.classify.inside.looks import Named
-    from deepcanon.cli.files import Outcome, find_pictures
-    from deepcanon.core.images import MAX_BYTES, same_file
+    from deepcanon.cli.files import Outcome, find_pictures, refuse_overwriting
+    from deepcanon.core.images import MAX_BYTES
 
     if not words:
         return [], Outcome()
     places, failures = find_pictures(words)
-    if output != "-" and any(place != "-" and same_file(place, output) for place in places):
-        raise BadInput(
-            f"the output {output} would overwrite an input", hint="name another file with -o"
-        )
+    if output != "-":
+        refuse_overwriting(Path(output), places)
     named = [
         Named("standard input", sys.stdin.buffer.read(MAX_BYTES + 1))
         if place == "-"

@@ -43,10 +43,14 @@ INDEX = Path(__file__).resolve().parent.parent / "assets" / "catalog.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """One named set of choices; `differs` says how it departs from the paper ("" = it does not)."""
+    """One named set of choices; `differs` says how it departs from the paper ("" = it does not).
+
+    `weights` are the names of published weights that fit it, such as "imagenet".
+    """
 
     config: Any
     differs: str
+    weights: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,6 +151,7 @@ def create_model(
     entry = _registered[name]
     chosen = _variant(entry.card, variant)
     if weights is not None:
+        _check_published(weights, card=entry.card, variant=variant or entry.card.default)
         check_weights(weights, model=name, variant=variant or entry.card.default)
     model = entry.build(_replace(chosen.config, config, where=name))
     if weights is not None:
@@ -180,12 +185,28 @@ def check_weights(weights: str | Path, *, model: str, variant: str) -> None:
     )
 
 
+def _check_published(weights: str | Path, *, card: ModelCard, variant: str) -> None:
+    """Raise `BadInput` for the name of published weights, "imagenet", where none fit."""
+    named = {
+        name for each in list_models() for own in each.variants.values() for name in own.weights
+    }
+    if str(weights) not in named or str(weights) in card.variants[variant].weights:
+        return
+    have = [name for name, each in card.variants.items() if str(weights) in each.weights]
+    raise BadInput(
+        f"there are no published {weights} weights for {card.name} {variant}",
+        hint=f"variants that have some: {', '.join(have)}"
+        if have
+        else "give the path of a weights file, or leave weights out and train",
+    )
+
+
 def index_text() -> str:
     """The index as it should stand in the repository: imports every module of the package."""
     package = __name__.split(".", maxsplit=1)[0]
     path = import_module(package).__path__
     for module in pkgutil.walk_packages(path, prefix=f"{package}."):
-        if module.name != f"{package}.__main__":  # which is no module but the program
+        if module.name != f"{package}.__main__":  # which is not a module but the program
             import_module(module.name)
     entries = [
         entry for entry in _registered.values() if entry.build.__module__.startswith(f"{package}.")
@@ -215,7 +236,11 @@ def _index() -> dict[str, tuple[ModelCard, str]]:
 def _to_index(entry: _Entry) -> dict[str, Any]:
     card = entry.card
     variants = {
-        name: {"differs": variant.differs, "config": _plain(variant.config)}
+        name: {
+            "differs": variant.differs,
+            "weights": variant.weights,
+            "config": _plain(variant.config),
+        }
         for name, variant in card.variants.items()
     }
     return {**card.to_dict(), "module": entry.build.__module__, "variants": variants}
@@ -228,7 +253,9 @@ def _from_index(content: dict[str, Any]) -> tuple[ModelCard, str]:
     content["input_size"] = (channels, height, width)
     content["rows"] = tuple(content["rows"])
     content["variants"] = {
-        name: Variant(config=each["config"], differs=each["differs"])
+        name: Variant(
+            config=each["config"], differs=each["differs"], weights=tuple(each["weights"])
+        )
         for name, each in content["variants"].items()
     }
     return ModelCard(**content), module
@@ -238,7 +265,7 @@ def _find(name: str) -> tuple[ModelCard, str]:
     if name in _registered:
         entry = _registered[name]
         variants = {
-            key: Variant(config=_plain(each.config), differs=each.differs)
+            key: dataclasses.replace(each, config=_plain(each.config))
             for key, each in entry.card.variants.items()
         }
         return dataclasses.replace(entry.card, variants=variants), entry.build.__module__

@@ -49,9 +49,10 @@ def card() -> dict[str, Any]:
         "default": "paper",
         "module": "deepcanon.classify.net",
         "variants": {
-            "paper": {"differs": "", "config": {"width": 64, "depth": 3}},
+            "paper": {"differs": "", "weights": [], "config": {"width": 64, "depth": 3}},
             "modern": {
                 "differs": "twice\nas wide",
+                "weights": ["imagenet"],
                 "config": {"width": 128, "depth": 3, "norm": "batch"},
             },
         },
@@ -97,7 +98,8 @@ def test_a_page_says_what_the_card_says(tmp_path: Path, card: dict[str, Any], so
     text = pages(tmp_path / "catalog.json", source=source)["net1.md"]
     assert "A. Author: [*A | network*](https://arxiv.org/abs/0000.00000), ICLR, 2015." in text
     assert "**What was new.** Depth." in text
-    assert "| `paper` (default) | nothing |" in text
+    assert "| `paper` (default) | nothing |  |" in text
+    assert "| `modern` | twice as wide | `imagenet` |" in text
     assert "| `modern` | twice as wide |" in text
     assert "| `width` | `64` | `128` |" in text
     assert "| `depth` | `3` | same |" in text
