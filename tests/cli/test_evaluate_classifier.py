@@ -81,7 +81,7 @@ def test_ten_crops_of_pictures_that_are_taken_whole(run: Run, lab: Path) -> None
     tiny_classifier.write(Path("tiny.onnx"), preprocessing=preprocessing)
     ran = run(*BASE, "--crops", "10-crop")
     assert ran.code == 0
-    assert "the ten crops are the picture and its mirror image" in ran.err
+    assert "of square ones 10-crop is the picture and its mirror image" in ran.err
 
 
 def test_a_score_at_chance_is_explained(run: Run, lab: Path) -> None:

@@ -115,7 +115,7 @@ def test_quiet_says_nothing(run: Run, desk: Path) -> None:
 def test_no_more_threads_than_processors(
     run: Run, desk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from deepcanon.style import predict
+    from deepcanon.engine import kept
 
     asked: list[int | None] = []
 
@@ -123,8 +123,8 @@ def test_no_more_threads_than_processors(
         asked.append(threads)
         return original(path, engine=engine, threads=threads)
 
-    original = predict.open_session
-    monkeypatch.setattr(predict, "open_session", open_session)
+    original = kept.open_session
+    monkeypatch.setattr(kept, "open_session", open_session)
     photo(Path("photo.png"))
     for threads in ("1", "100000"):
         assert run("stylize", "photo.png", "-q", "--threads", threads).code == 0

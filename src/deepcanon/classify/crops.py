@@ -6,6 +6,8 @@ How a picture is cut decides the score by points, so each way has the name that 
 - `Crops.TEN`: AlexNet, Krizhevsky et al. 2012, §4.1: the central square, its four corners and its
   centre, and the six mirrored; the ten softmax outputs are averaged. Where ``resize`` is the side
   itself, as for CIFAR, the five coincide: what is averaged is the picture and its mirror image.
+- `Crops.FIFTY`: VGG, Simonyan & Zisserman 2015, §4.3 ("multi-crop"): five by five crops over the
+  whole picture at equal distances, and the same of its mirror image; averaged as before.
 - `Crops.DENSE`: VGG, Simonyan & Zisserman 2015, §3.2: the whole picture, over which the fully
   connected layers slide; the map of class scores is averaged (the network does that), and so are
   the softmax outputs of the picture and of its mirror image.
@@ -27,7 +29,7 @@ from PIL import Image
 from deepcanon.core.picture import Pixels
 from deepcanon.nn.preprocessing import Preprocessing
 
-__all__ = ["Crops", "cut", "one", "prepare", "ten", "whole"]
+__all__ = ["Crops", "cut", "fifty", "one", "prepare", "ten", "whole"]
 
 
 # A strip is cut to this many times its shorter side before it is resized. The crops lie in its
@@ -40,6 +42,7 @@ class Crops(StrEnum):
 
     ONE = "1-crop"
     TEN = "10-crop"
+    FIFTY = "50-crop"
     DENSE = "dense"
 
 
@@ -49,6 +52,8 @@ def cut(pixels: Pixels, *, crops: Crops, side: int, resize: int) -> Pixels:
         return one(pixels, side=side, resize=resize)[None]
     if crops is Crops.TEN:
         return ten(pixels, side=side, resize=resize)
+    if crops is Crops.FIFTY:
+        return fifty(pixels, side=side, resize=resize)
     return whole(pixels, resize=resize)
 
 
@@ -73,6 +78,24 @@ def ten(pixels: Pixels, *, side: int, resize: int) -> Pixels:
     ]
     five = np.stack([*corners, _centre(square, side)])
     return np.concatenate([five, five[:, :, ::-1]])
+
+
+def fifty(pixels: Pixels, *, side: int, resize: int) -> Pixels:
+    """VGG §4.3: a regular grid of 5 x 5 crops, row by row, and mirrored: [50, side, side, 3].
+
+    They cover a picture whose shorter side becomes ``resize``. Raises `ValueError` when ``resize``
+    is shorter than ``side``.
+    """
+    picture = _to_short_side(pixels, resize, at_least=side)
+    down, right = (np.linspace(0, length - side, 5).round() for length in picture.shape[:2])
+    grid = np.stack(
+        [
+            picture[top : top + side, left : left + side]
+            for top in down.astype(int)
+            for left in right.astype(int)
+        ]
+    )
+    return np.concatenate([grid, grid[:, :, ::-1]])
 
 
 def whole(pixels: Pixels, *, resize: int) -> Pixels:

@@ -11,7 +11,6 @@ import copy
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import overload
 
@@ -25,7 +24,7 @@ from deepcanon.classify.results import Classified
 from deepcanon.core.errors import BadInput, DeepcanonError, Failed
 from deepcanon.core.images import Picture, Source, load
 from deepcanon.core.picture import Pixels
-from deepcanon.engine.session import Session, open_session
+from deepcanon.engine.kept import kept_session
 from deepcanon.nn.preprocessing import Preprocessing
 
 __all__ = ["DEFAULT", "Classified", "Classifier"]
@@ -37,6 +36,7 @@ Floats = npt.NDArray[np.float32]
 # A run holds about this many pixels, and this many crops at most: the activations of the widest
 # network (VGG at 224) then take half a gigabyte, and small pictures still come in useful batches.
 _PIXELS, _CROPS = 800_000, 64
+_CROPS_OF = {Crops.TEN: 10, Crops.FIFTY: 50}  # of one picture
 
 
 class Classifier:
@@ -46,7 +46,7 @@ class Classifier:
     of openvino, onnxruntime, torch, or auto. The network stays loaded for the process. `side`,
     `resize` and `preprocessing` are how pictures are cut and scaled, `classes` the names in the
     order of the logits ("class 17" where the file has none), `any_size` whether the network takes
-    pictures of any size. Raises `BadInput` for a file that is no classifier, or does not say how
+    pictures of any size. Raises `BadInput` for a file that is not a classifier, or does not say how
     pictures must be prepared.
     """
 
@@ -59,8 +59,7 @@ class Classifier:
         self.side, self.resize = file.side, file.resize
         self.preprocessing = file.preprocessing
         self._input = file.input
-        changed = self.path.stat().st_mtime_ns
-        self._session = _cached_session(self.path.absolute(), changed, engine, threads)
+        self._session = kept_session(self.path, engine=engine, threads=threads)
 
     @property
     def engine(self) -> str:
@@ -106,7 +105,7 @@ class Classifier:
         if crops is Crops.DENSE:
             return 1  # one size after another
         crops_a_run = min(_CROPS, max(1, _PIXELS // self.side**2))
-        return max(1, crops_a_run // (10 if crops is Crops.TEN else 1))
+        return max(1, crops_a_run // _CROPS_OF.get(crops, 1))
 
     def check_crops(self, crops: Crops) -> None:
         """Raise `BadInput` for `Crops.DENSE` with a network that takes one size only."""
@@ -252,9 +251,3 @@ def _softmax(logits: Floats) -> Floats:
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     shares: Floats = powers / powers.sum(axis=1, keepdims=True)
     return shares
-
-
-@lru_cache(maxsize=4)
-def _cached_session(path: Path, changed: int, engine: str, threads: int | None) -> Session:
-    """One session a file, engine and thread count; `changed` (ns) drops that of an older file."""
-    return open_session(path, engine=engine, threads=threads)

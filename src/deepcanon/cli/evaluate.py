@@ -38,8 +38,9 @@ __all__ = ["evaluate"]
 )
 @click.option(
     "--crops",
-    type=click.Choice(["1-crop", "10-crop", "dense"]),
-    help="classifier: the centre; corners, centre and mirror images; or the whole."
+    type=click.Choice(["1-crop", "10-crop", "50-crop", "dense"]),
+    help="classifier: the centre; corners, centre and mirror images; 5x5 and mirror images; or the"
+    " whole."
     "  [default: 1-crop]",
 )
 @click.option(

@@ -60,9 +60,11 @@ def evaluate_classifier(
     classifier = Classifier(model, engine=engine, threads=threads)
     classifier.check_crops(crops)
     source = open_source(wishes.data)
-    if crops is Crops.TEN and classifier.side == classifier.resize and not (quiet or as_json):
+    many = crops in (Crops.TEN, Crops.FIFTY)
+    if many and classifier.side == classifier.resize and not (quiet or as_json):
         note(
-            "note: pictures are taken whole, so the ten crops are the picture and its mirror image"
+            "note: the shorter side of pictures is taken whole: of square ones "
+            f"{crops.value} is the picture and its mirror image"
         )
     pictures = source.val if split is Split.VAL else source.train
     total = min(len(pictures), count or len(pictures))

@@ -51,10 +51,11 @@ model = click.option(
 
 crops = click.option(
     "--crops",
-    type=click.Choice(["1-crop", "10-crop", "dense"]),
+    type=click.Choice(["1-crop", "10-crop", "50-crop", "dense"]),
     default="1-crop",
     show_default=True,
-    help="Show the network the centre; corners, centre and mirror images; or the whole picture.",
+    help="Show the network the centre; corners, centre and mirror images; 5x5 of the picture and "
+    "mirror images; or the whole picture.",
 )
 
 strength = click.option(

@@ -13,7 +13,6 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, overload
 
@@ -27,7 +26,7 @@ from deepcanon.core.images import SUFFIXES, Picture, Source, load, save, shrink
 from deepcanon.core.near import did_you_mean
 from deepcanon.core.picture import Pixels
 from deepcanon.core.record import Record, read_record
-from deepcanon.engine.session import Session, open_session
+from deepcanon.engine.kept import kept_session
 from deepcanon.style.color import finish
 
 __all__ = [
@@ -107,7 +106,7 @@ class Stylizer:
         self.weights = parse_style(style, record.labels)
         row = [self.weights.get(name, 0.0) for name in record.labels]
         self._row = np.array([row], dtype=np.float32)
-        self._session = _cached_session(path.absolute(), path.stat().st_mtime_ns, engine, threads)
+        self._session = kept_session(path, engine=engine, threads=threads)
 
     @property
     def engine(self) -> str:
@@ -266,13 +265,7 @@ def _open(model: str | Path | None) -> tuple[Path, Record]:
     record = read_record(path)
     if record.domain != "style" or not record.labels:
         raise BadInput(
-            f"{path} is no style network: its record says {record.model}, {record.domain}",
+            f"{path} is not a style network: its record says {record.model}, {record.domain}",
             hint="give --model a file that deepcanon train or export wrote for a style",
         )
     return path, record
-
-
-@lru_cache(maxsize=4)
-def _cached_session(path: Path, changed: int, engine: str, threads: int | None) -> Session:
-    """One session a file, engine and thread count; `changed` (ns) drops that of an older file."""
-    return open_session(path, engine=engine, threads=threads)

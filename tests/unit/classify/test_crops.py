@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from deepcanon.classify.crops import Crops, cut, one, prepare, ten, whole
+from deepcanon.classify.crops import Crops, cut, fifty, one, prepare, ten, whole
 from deepcanon.nn.preprocessing import CAFFE, INCEPTION, TORCHVISION, Preprocessing
 
 pytestmark = pytest.mark.row("C18")
@@ -47,6 +47,17 @@ def test_ten_crops_of_a_picture_that_is_taken_whole_are_two() -> None:
     assert (crops[5:] == numbered(16, 16)[:, ::-1]).all()
 
 
+def test_fifty_crops_are_a_grid_over_all_of_the_picture() -> None:
+    """VGG §4.3: of 24x40 pixels, five rows two pixels apart and five columns six apart."""
+    crops = fifty(numbered(24, 40), side=16, resize=24)
+    assert crops.shape == (50, 16, 16, 3)
+    places = [(row, column) for row in (0, 2, 4, 6, 8) for column in (0, 6, 12, 18, 24)]
+    assert [tuple(crop[0, 0, :2]) for crop in crops[:25]] == places
+    assert (crops[25:] == crops[:25, :, ::-1]).all()
+    with pytest.raises(ValueError, match="no 32 pixels can be cut"):
+        fifty(numbered(50, 50), side=32, resize=24)
+
+
 def test_whole_is_the_picture_and_its_mirror_image() -> None:
     pixels = numbered(24, 40)
     views = whole(pixels, resize=24)
@@ -74,6 +85,7 @@ def test_cut_names_them(crops: Crops) -> None:
     wanted = {
         Crops.ONE: one(pixels, side=16, resize=24)[None],
         Crops.TEN: ten(pixels, side=16, resize=24),
+        Crops.FIFTY: fifty(pixels, side=16, resize=24),
         Crops.DENSE: whole(pixels, resize=24),
     }[crops]
     assert (cut(pixels, crops=crops, side=16, resize=24) == wanted).all()

@@ -89,6 +89,12 @@ def test_crops(
                 square[16:48, 16:48],
             )
         ],
+        Crops.FIFTY: [
+            view[y : y + 32, x : x + 32]
+            for view in (picture, picture[:, ::-1])
+            for y in (0, 8, 16, 24, 32)
+            for x in (0, 16, 32, 48, 64)
+        ],
         Crops.DENSE: [picture, picture[:, ::-1]],
     }[crops]
     (found,) = classifier.scores([picture], crops=crops)

@@ -199,7 +199,7 @@ def test_ten_crops_fill_a_batch_ten_at_a_time(model: Path) -> None:
 
 def test_batches_of_large_crops_are_smaller(tmp_path: Path) -> None:
     classifier = made(tmp_path, preprocessing={**PLAIN.to_dict(), "side": 224, "resize": 256})
-    assert [classifier.batch(crops) for crops in Crops] == [15, 1, 1]
+    assert [classifier.batch(crops) for crops in Crops] == [15, 1, 1, 1]
 
 
 def test_a_stream_goes_on_past_bad_pictures(model: Path, tmp_path: Path) -> None:
@@ -320,7 +320,7 @@ def test_preprocessing_is_that_of_the_record(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"domain": "style"}, "is no classifier: its record says tiny, style"),
+        ({"domain": "style"}, "is not a classifier: its record says tiny, style"),
         ({"preprocessing": {}}, "does not say how pictures must be prepared"),
         ({"preprocessing": PLAIN.to_dict()}, "does not say how large its pictures must be"),
         ({"preprocessing": {**PLAIN.to_dict(), "side": 9, "resize": 8}}, "wants 9 pixels cut"),
