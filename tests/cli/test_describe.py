@@ -1,11 +1,18 @@
 """`deepcanon describe MODEL`, with PyTorch and without."""
 
+import json
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Run
+from deepcanon.cli import describe_file
+from deepcanon.core.errors import how_to_install
+from tests import tiny_classifier
+from tests.cli.conftest import Run, refused
+from tests.tiny_record import CLASSIFIER
 
 pytestmark = pytest.mark.row("C5", "C10")
 
@@ -61,10 +68,10 @@ def test_without_torch_the_card_and_what_to_install(
     ran = run("describe", "vgg16")
     assert ran.code == 0
     assert "Karen Simonyan" in ran.out and "features.0" not in ran.out
-    assert ran.err == 'the layer table needs PyTorch: pip install "deepcanon[train]"\n'
+    assert ran.err == f"the layer table needs PyTorch: {how_to_install('train')}\n"
     card = run("describe", "vgg16", "--json").json
     assert card["layers"] is None
-    assert "deepcanon[train]" in card["note"]
+    assert "[train]" in card["note"]
 
 
 def test_importing_the_commands_imports_nothing_heavy() -> None:
@@ -135,9 +142,9 @@ def test_compared_without_torch(run: Run, monkeypatch: pytest.MonkeyPatch) -> No
     ran = run("describe", "--compare", "vgg16", "resnet50")
     assert ran.code == 0 and "Deep Residual Learning" in ran.out
     assert "By the size" not in ran.out
-    assert ran.err == 'the layer table needs PyTorch: pip install "deepcanon[train]"\n'
+    assert ran.err == f"the layer table needs PyTorch: {how_to_install('train')}\n"
     content = run("describe", "--compare", "vgg16", "resnet50", "--json").json
-    assert content["compare"][0]["stages"] is None and "deepcanon[train]" in content["note"]
+    assert content["compare"][0]["stages"] is None and "[train]" in content["note"]
 
 
 @pytest.mark.parametrize(
@@ -160,3 +167,35 @@ def test_comparing_bad_input(run: Run, words: list[str], error: str, hint: str) 
     lines = ran.error_lines
     assert error in lines[0]
     assert hint in lines[1]
+
+
+def test_what_ships_shows_its_record_and_its_layers(run: Run) -> None:
+    out = run("describe", "resnet20-cifar10").out
+    assert "network: resnet20 paper (classify)" in out
+    assert "scores: top1 0.8172, top5 0.9918" in out
+    assert "labels: airplane, automobile, bird" in out
+    assert "Layers of resnet20 paper for one input of 3x32x32:" in out and "269,722" in out
+    assert "start ," not in out  # empty settings are left out
+
+
+def test_a_file_shows_what_it_was_built_with(run: Run, tmp_path: Path) -> None:
+    config = {"num_classes": 3, "depth": 8, "width": 2}
+    path = tiny_classifier.write(tmp_path / "net.onnx", model="resnet20", config=config)
+    found = json.loads(run("describe", str(path), "--json").out)
+    assert (found["file"], found["record"]["labels"]) == (str(path), ["red", "green", "blue"])
+    assert (found["input"], found["layers"][-1]["output"]) == ([3, 24, 24], [3])
+    own = run("describe", str(tiny_classifier.write(tmp_path / "own.onnx")))
+    assert "network: tiny paper (classify)" in own.out and "Layers" not in own.out
+    assert (own.code, own.err) == (0, "")
+
+
+def test_of_many_labels_the_first_are_shown(run: Run, tmp_path: Path) -> None:
+    labels = [f"class{place}" for place in range(25)]
+    text = describe_file.lines(tmp_path, replace(CLASSIFIER, labels=labels))
+    assert any(line.endswith("class19 and 5 more") for line in text)
+
+
+def test_a_file_that_is_not_there_and_a_variant_that_it_does_not_hold(run: Run) -> None:
+    refused(run("describe", "gone.onnx"), "gone.onnx does not exist")
+    hint = refused(run("describe", "multistyle", "--variant", "paper"), "holds johnson multistyle")
+    assert hint == "hint: leave --variant out"

@@ -15,7 +15,7 @@ from deepcanon.cli.output import (
     print_table,
     progress,
 )
-from deepcanon.core.errors import BadInput, MissingExtra
+from deepcanon.core.errors import BadInput, MissingExtra, how_to_install
 
 
 def test_json_is_strict_and_keeps_any_alphabet(capsys: pytest.CaptureFixture[str]) -> None:
@@ -53,7 +53,7 @@ def test_errors_are_two_lines_whatever_is_in_them(capsys: pytest.CaptureFixture[
         "error: a b is bad",
         "hint: mend it",
         "error: Gatys needs packages that are not installed",
-        'hint: pip install "deepcanon[train]"',
+        f"hint: {how_to_install('train')}",
     ]
 
 

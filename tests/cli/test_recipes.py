@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from deepcanon.core.errors import how_to_install
 from deepcanon.training.recipe import all_recipes, choose
 from tests.cli.conftest import Run, refused
 
@@ -106,5 +107,5 @@ def test_training_without_the_make_half_says_what_to_install() -> None:
     assert done.returncode == 2
     assert done.stderr.splitlines() == [
         "error: training needs packages that are not installed",
-        'hint: pip install "deepcanon[train]"',
+        f"hint: {how_to_install('train')}",
     ]

@@ -14,6 +14,7 @@ from PIL import Image
 torch = pytest.importorskip("torch")
 
 from deepcanon.cli import stylize  # noqa: E402
+from deepcanon.core.errors import how_to_install  # noqa: E402
 from deepcanon.style import features, gatys, predict  # noqa: E402
 from deepcanon.style.color import keep_color, mix  # noqa: E402
 from tests.cli.conftest import Run, files, photo, pixels, refused  # noqa: E402
@@ -209,7 +210,7 @@ def test_without_the_make_half_it_says_what_to_install(
 ) -> None:
     monkeypatch.setattr(stylize, "find_spec", lambda name: None)
     hint = refused(run(*BASE), "a painting of your own")
-    assert hint == 'hint: pip install "deepcanon[train]"'
+    assert hint == f"hint: {how_to_install('train')}"
 
 
 @pytest.mark.parametrize(

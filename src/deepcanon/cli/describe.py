@@ -1,17 +1,22 @@
 """`deepcanon describe MODEL`: its paper, what was new, its variants, and every layer.
 
-`--compare A B` puts two side by side.
+Of a weights file it shows the record and the layers; `--compare A B` puts two networks side by
+side.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.util import find_spec
+from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from deepcanon.cli import options
 from deepcanon.cli.output import note, print_json
+from deepcanon.core.errors import how_to_install
 
 if TYPE_CHECKING:
     from deepcanon.cli.compare import Side
@@ -20,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["describe"]
 
-_NO_TORCH = 'the layer table needs PyTorch: pip install "deepcanon[train]"'
 _WIDEST = 1000  # characters of a table
 
 
@@ -30,6 +34,7 @@ _WIDEST = 1000  # characters of a table
         "deepcanon describe vgg16",
         "deepcanon describe vgg16 --variant torchvision --size 256",
         "deepcanon describe vgg19 --json",
+        "deepcanon describe runs/flowers/resnet18.onnx",
         "deepcanon describe --compare vgg16 resnet50:v1_5",
     ),
 )
@@ -54,7 +59,12 @@ def describe(
     as_json: bool,
 ) -> None:
     """Show a network: paper, what was new, variants, and for each layer its output shape,
-    parameters, multiply-adds and receptive field."""
+    parameters, multiply-adds and receptive field.
+
+    MODEL is a name of `deepcanon list`; or a .onnx or .safetensors file of deepcanon's, or the name
+    of a network that ships, such as resnet20-cifar10: then how it was trained is shown.
+    """
+    from deepcanon.cli.describe_file import file_named
     from deepcanon.core.catalog import get_card
 
     if compare is not None:
@@ -63,6 +73,10 @@ def describe(
         return
     if model is None:
         raise click.UsageError("missing argument 'MODEL'")
+    file = file_named(model)
+    if file is not None:
+        _describe_file(file, variant=variant, size=size, as_json=as_json)
+        return
     card = get_card(model)
     variant = _known(card, variant)
     table = None
@@ -73,7 +87,37 @@ def describe(
         return
     _print(card, variant=variant, table=table)
     if table is None:
-        note(_NO_TORCH)
+        note(_no_torch())
+
+
+def _describe_file(path: Path, *, variant: str | None, size: int | None, as_json: bool) -> None:
+    from deepcanon.cli.describe_file import as_dict, lines
+    from deepcanon.core.catalog import list_models
+    from deepcanon.core.errors import BadInput
+    from deepcanon.core.record import read_record
+
+    record = read_record(path)
+    if variant not in (None, record.variant):
+        raise BadInput(
+            f"{path} holds {record.model} {record.variant}, not {variant}",
+            hint="leave --variant out",
+        )
+    table = None
+    card = next((each for each in list_models() if each.name == record.model), None)
+    missing = "" if card is None else _no_torch()  # a network of the user's own has no card
+    if card is not None and find_spec("torch") is not None:
+        side = size or record.preprocessing.get("side")
+        table = _layers(card, variant=record.variant, size=side, settings=record.config)
+    if as_json:
+        layers = {"layers": None} if table is None else table.to_dict()
+        print_json({**as_dict(path, record), **layers, "note": "" if table else missing})
+        return
+    for line in lines(path, record):
+        print(line)
+    if table is not None:
+        _print_layers(table, of=f"{record.model} {record.variant}")
+    elif missing:
+        note(missing)
 
 
 def _refuse_with_compare(
@@ -98,11 +142,11 @@ def _compare(compare: tuple[str, str], *, size: int | None, as_json: bool) -> No
 
     first, second = (_side(word, size=size) for word in compare)
     if as_json:
-        print_json({**as_dict(first, second), "note": "" if first.table else _NO_TORCH})
+        print_json({**as_dict(first, second), "note": "" if first.table else _no_torch()})
         return
     show(first, second)
     if first.table is None:
-        note(_NO_TORCH)
+        note(_no_torch())
 
 
 def _side(word: str, *, size: int | None) -> Side:
@@ -131,7 +175,17 @@ def _known(card: ModelCard, variant: str | None) -> str:
     return variant
 
 
-def _layers(card: ModelCard, *, variant: str, size: int | None) -> LayerTable:
+def _no_torch() -> str:
+    return f"the layer table needs PyTorch: {how_to_install('train')}"
+
+
+def _layers(
+    card: ModelCard,
+    *,
+    variant: str,
+    size: int | None,
+    settings: Mapping[str, Any] = MappingProxyType({}),
+) -> LayerTable:
     import torch
 
     from deepcanon.core.catalog import create_model
@@ -141,7 +195,7 @@ def _layers(card: ModelCard, *, variant: str, size: int | None) -> LayerTable:
     if size is not None:
         height = width = size
     with torch.device("meta"):
-        module = create_model(card.name, variant=variant)
+        module = create_model(card.name, variant=variant, **settings)
     return layer_table(module, input_size=(channels, height, width))
 
 
@@ -149,19 +203,17 @@ def _as_dict(card: ModelCard, *, variant: str, table: LayerTable | None) -> dict
     return {
         **card.to_dict(),
         "variants": {
-            name: {"differs": each.differs, "config": each.config}
+            name: {"differs": each.differs, "weights": each.weights, "config": each.config}
             for name, each in card.variants.items()
         },
         "variant": variant,
         **({"layers": None} if table is None else table.to_dict()),
-        "note": _NO_TORCH if table is None else "",
+        "note": _no_torch() if table is None else "",
     }
 
 
 def _print(card: ModelCard, *, variant: str, table: LayerTable | None) -> None:
     from rich.console import Console
-    from rich.measure import Measurement
-    from rich.table import Table
 
     console = Console(highlight=False, markup=False, soft_wrap=True)
     console.width = max(
@@ -173,11 +225,20 @@ def _print(card: ModelCard, *, variant: str, table: LayerTable | None) -> None:
     console.print("\nVariants:")
     for name, each in card.variants.items():
         default = " (default)" if name == card.default else ""
-        console.print(f"  {name}{default}: {each.differs or 'as in the paper'}")
-    if table is None:
-        return
+        weights = f"; published weights: {', '.join(each.weights)}" if each.weights else ""
+        console.print(f"  {name}{default}: {each.differs or 'as in the paper'}{weights}")
+    if table is not None:
+        _print_layers(table, of=f"variant {variant}")
+
+
+def _print_layers(table: LayerTable, *, of: str) -> None:
+    from rich.console import Console
+    from rich.measure import Measurement
+    from rich.table import Table
+
+    console = Console(highlight=False, markup=False, soft_wrap=True)
     size = "x".join(map(str, table.input))
-    console.print(f"\nLayers of variant {variant} for one input of {size}:")
+    console.print(f"\nLayers of {of} for one input of {size}:")
     grid = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("layer", "kind"):
         grid.add_column(title, no_wrap=True)

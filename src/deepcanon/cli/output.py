@@ -106,8 +106,7 @@ def download_bar(name: str) -> Iterator[Callable[[int, int | None], None]]:
 def run(call: Callable[[], int], *, debug: bool) -> int:
     """Call a command; turn whatever it raises into two lines and an exit code.
 
-    A `KeyboardInterrupt` may bring its own hint. `debug` lets the exception through, traceback and
-    all.
+    A `KeyboardInterrupt` may bring its own hint. `debug` shows the traceback first.
     """
     _accept_any_name()
     with _interrupts() as seen:
@@ -144,16 +143,14 @@ def _run(call: Callable[[], int], *, seen: Sequence[int], debug: bool) -> int:
         sys.stdout.flush()
         return code
     except KeyboardInterrupt as stop:
-        if debug:
-            raise
+        _trace(debug)
         return _interrupted(str(stop))
     except BrokenPipeError:
         # The reader of our output went away (`| head`): not an error worth a word.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except DeepcanonError as error:
-        if debug:
-            raise
+        _trace(debug)
         if seen and isinstance(error.__cause__, ImportError):
             return _interrupted("")
         print_error(error)
@@ -161,8 +158,7 @@ def _run(call: Callable[[], int], *, seen: Sequence[int], debug: bool) -> int:
     except Exception as error:
         if (code_of_exit := _exit_code(error)) is not None:
             return code_of_exit
-        if debug:
-            raise
+        _trace(debug)
         if seen and isinstance(error, ImportError):
             return _interrupted("")
         usage = _usage_error(error)
@@ -172,6 +168,13 @@ def _run(call: Callable[[], int], *, seen: Sequence[int], debug: bool) -> int:
             return 2
         print_error(_unexpected(error))
         return Failed.exit_code
+
+
+def _trace(wanted: bool) -> None:
+    if wanted:
+        import traceback
+
+        traceback.print_exc()
 
 
 def _interrupted(hint: str) -> int:

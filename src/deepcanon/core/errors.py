@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-__all__ = ["BadInput", "DeepcanonError", "Failed", "MissingExtra", "Unavailable"]
+__all__ = [
+    "BadInput",
+    "DeepcanonError",
+    "Failed",
+    "MissingExtra",
+    "Unavailable",
+    "how_to_install",
+]
 
 
 class DeepcanonError(Exception):
@@ -48,8 +55,23 @@ class MissingExtra(BadInput):
     def __init__(self, *, extra: str, need: str) -> None:
         super().__init__(
             f"{need} needs packages that are not installed",
-            hint=f'pip install "deepcanon[{extra}]"',
+            hint=how_to_install(extra),
         )
+
+
+def how_to_install(extra: str) -> str:
+    """The command that adds an optional extra, to a clone where this deepcanon runs from one."""
+    import json
+    from importlib.metadata import PackageNotFoundError, distribution
+    from urllib.parse import unquote, urlsplit
+
+    try:
+        origin = json.loads(distribution("deepcanon").read_text("direct_url.json") or "{}")
+    except PackageNotFoundError:
+        origin = {}
+    if not origin.get("dir_info", {}).get("editable"):
+        return f'pip install "deepcanon[{extra}]"'
+    return f'pip install -e "{unquote(urlsplit(origin["url"]).path)}[{extra}]"'
 
 
 def _rebuild(kind: type[DeepcanonError], message: str, hint: str) -> DeepcanonError:

@@ -21,7 +21,14 @@ import numpy as np
 import numpy.typing as npt
 
 from deepcanon.core.assets import cache_folder, ships
-from deepcanon.core.errors import BadInput, DeepcanonError, Failed, MissingExtra, Unavailable
+from deepcanon.core.errors import (
+    BadInput,
+    DeepcanonError,
+    Failed,
+    MissingExtra,
+    Unavailable,
+    how_to_install,
+)
 from deepcanon.core.onnx_file import OnnxFile, open_onnx
 from deepcanon.core.record import Record, read_record
 
@@ -100,7 +107,7 @@ def _check_engine(engine: str) -> None:
             f"no engine is named '{engine}'", hint=f"installed: auto, {', '.join(installed)}"
         )
     if engine != "auto" and engine not in installed:
-        how = f'pip install "deepcanon[{_INSTALL[engine]}]"' if engine in _INSTALL else ""
+        how = how_to_install(_INSTALL[engine]) if engine in _INSTALL else ""
         raise BadInput(
             f"the engine {engine} is not installed",
             hint=f"installed: auto, {', '.join(installed)}" + (f"; {how}" if how else ""),

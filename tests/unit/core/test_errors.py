@@ -1,10 +1,19 @@
 from __future__ import annotations
 
 import pickle
+from importlib import metadata
+from types import SimpleNamespace
 
 import pytest
 
-from deepcanon.core.errors import BadInput, DeepcanonError, Failed, MissingExtra, Unavailable
+from deepcanon.core.errors import (
+    BadInput,
+    DeepcanonError,
+    Failed,
+    MissingExtra,
+    Unavailable,
+    how_to_install,
+)
 
 
 def test_the_message_is_the_text_and_the_hint_stands_beside_it() -> None:
@@ -21,7 +30,35 @@ def test_exit_codes() -> None:
 def test_a_missing_extra_says_what_to_install() -> None:
     error = MissingExtra(extra="train", need="Gatys")
     assert error.message.startswith("Gatys ")
-    assert error.hint == 'pip install "deepcanon[train]"'
+    assert error.hint == how_to_install("train")
+
+
+@pytest.mark.parametrize(
+    ("direct_url", "wanted"),
+    [
+        (None, 'pip install "deepcanon[train]"'),  # from an index
+        (
+            '{"url": "file:///home/you/my%20clone", "dir_info": {"editable": true}}',
+            'pip install -e "/home/you/my clone[train]"',
+        ),
+        ('{"url": "https://a.b/c.git", "vcs_info": {}}', 'pip install "deepcanon[train]"'),
+    ],
+)
+def test_in_a_clone_the_clone_is_installed(
+    direct_url: str | None, wanted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        metadata, "distribution", lambda _: SimpleNamespace(read_text=lambda _: direct_url)
+    )
+    assert how_to_install("train") == wanted
+
+
+def test_where_nothing_is_installed_it_is_from_an_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(_: str) -> None:
+        raise metadata.PackageNotFoundError
+
+    monkeypatch.setattr(metadata, "distribution", gone)
+    assert how_to_install("fast") == 'pip install "deepcanon[fast]"'
 
 
 @pytest.mark.parametrize(

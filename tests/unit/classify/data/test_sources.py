@@ -9,7 +9,7 @@ import pytest
 
 from deepcanon.classify.data import sources
 from deepcanon.classify.data.sources import Check, held_back, open_source
-from deepcanon.core.errors import BadInput
+from deepcanon.core.errors import BadInput, how_to_install
 from deepcanon.core.standin import SHAPES, shape
 from tests.tiny_pictures import class_folders, picture
 
@@ -175,7 +175,7 @@ def test_standin_can_be_told_apart() -> None:
 
 def test_digits_need_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sources, "find_spec", lambda name: None)
-    assert refused("digits", "scikit-learn") == 'pip install "deepcanon[train]"'
+    assert refused("digits", "scikit-learn") == how_to_install("train")
 
 
 def test_digits() -> None:

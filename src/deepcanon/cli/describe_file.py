@@ -1,0 +1,56 @@
+"""What `deepcanon describe` says of a weights file or a network that ships: its record."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from deepcanon.core.record import Record
+
+__all__ = ["FILES", "as_dict", "file_named", "lines"]
+
+FILES = (".onnx", ".safetensors")
+_SHOWN = 20  # labels in a line
+
+
+def file_named(word: str) -> Path | None:
+    """The file that a word names, by its path or as what ships; None where it names a model."""
+    from deepcanon.core.assets import find, manifest
+
+    shipped = [entry["name"] for entry in manifest() if entry["file"].endswith(FILES)]
+    return find(word) if word.lower().endswith(FILES) or word in shipped else None
+
+
+def as_dict(path: Path, record: Record) -> dict[str, Any]:
+    """The file and its record, ready for JSON."""
+    return {"file": str(path), "record": json.loads(record.to_json())}
+
+
+def lines(path: Path, record: Record) -> list[str]:
+    """The record as lines of text, for a person."""
+    shown = ", ".join(record.labels[:_SHOWN])
+    more = len(record.labels) - _SHOWN
+    facts = {
+        "network": f"{record.model} {record.variant} ({record.domain})",
+        "settings": _pairs(record.config),
+        "labels": f"{shown} and {more} more" if more > 0 else shown,
+        "pictures": _pairs(record.preprocessing),
+        "trained on": record.data,
+        "when, where": f"{record.date}, {record.hardware}",
+        "scores": _pairs(record.scores),
+        "recipe": _pairs({key: value for key, value in record.recipe.items() if key != "sha256"}),
+        "licence": record.licence,
+        "notes": record.notes,
+    }
+    return [str(path), *(f"  {name}: {text}" for name, text in facts.items() if text)]
+
+
+def _pairs(content: dict[str, Any]) -> str:
+    """ "depth 20, width 16"; what is empty is left out."""
+    return ", ".join(
+        f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
+        for key, value in content.items()
+        if value not in ("", {}, [])
+    )
