@@ -44,7 +44,7 @@ REPRODUCTIONS = {
         row="T1",
         help="the shipped feature network against VGG16: loss over time, ten photographs by three"
         " paintings",
-        cost="140 iterations of VGG16 and 200 of slim, 30 times, at 256 pixels: about an hour",
+        cost="150 iterations of VGG16 and 100 of slim, 30 times, at 256 pixels: about an hour",
     ),
     "style-speed": Reproduction(
         module="style_speed",

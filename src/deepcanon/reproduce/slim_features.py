@@ -7,9 +7,11 @@ kept and judged by VGG16 when the clock has stopped (`deepcanon.style.race`).
 
 All descend on the objective of Gatys et al. in the variant `gatys.MODERN` (α/β in the paper's
 units, activations scaled a layer, from the photograph, L-BFGS), but at one size: no coarse stages,
-which would change what an iteration costs. What is reported is VGG16's loss with MODERN's weights,
-whatever the total-variation weight of slim's stage was, of the picture clipped to 0..1. Seconds
-include the targets: the features of the photograph and the painting.
+which would change what an iteration costs. VGG16's own descent is in pixels, as the paper's is;
+those that begin with slim are in the coordinates of a pyramid, as ``MODERN`` is. What is reported
+is VGG16's loss with MODERN's weights, whatever the total-variation weight of slim's stage was, of
+the picture clipped to 0..1. Seconds include the targets: the features of the photograph and the
+painting.
 """
 
 from __future__ import annotations
@@ -34,11 +36,21 @@ from deepcanon.style.evaluate import Photo, photographs
 from deepcanon.style.features import FeatureNet, load_features
 from deepcanon.style.gatys import MODERN, Config, StageLoss
 from deepcanon.style.race import Curve, Track, judged, timed
-from deepcanon.style.repaint import Stage, descend, resize, same_area, to_pixels, to_tensor
+from deepcanon.style.repaint import (
+    LBFGS,
+    Adam,
+    Stage,
+    descend,
+    resize,
+    same_area,
+    to_pixels,
+    to_tensor,
+)
 from deepcanon.style.sheet import contact_sheet
 from deepcanon.training import provenance
 
 PAINTINGS = 3
+PIXELS = LBFGS(history=20)  # of VGG16's own descent: MODERN's but for the coordinates
 METHODS = ("vgg16", "slim", "schedule")
 _AIMS = {"iteration": "≥ 6", "early": "≤ 0.25", "late": "≤ 0.5"}
 
@@ -53,7 +65,7 @@ def run(
     features: str | FeatureNet = "vgg16",
     student: str | FeatureNet = "slim",
     iterations: int = 100,
-    schedule: tuple[int, int] = (100, 40),
+    schedule: tuple[int, int] = (30, 50),
     variation: float = MODERN.variation,
     count: int = 10,
     size: int = 256,
@@ -67,7 +79,7 @@ def run(
     `photos` is a folder (of which the photographs that training leaves out are taken) or a glob,
     up to `count` of them that can be read (the table says which were skipped); `paintings`
     likewise, the first three, all readable. Without them generated ones stand in. Pictures are
-    `size` x `size`. VGG16 runs `iterations`, slim twice as many, the schedule
+    `size` x `size`. VGG16 runs `iterations`, slim as many, the schedule
     (under slim, under VGG16); `variation` is the total-variation weight under slim. After
     `minutes` no further pair of pictures is begun. The files are written after each pair.
     Raises BadInput for counts below 1.
@@ -87,7 +99,7 @@ def run(
         config=config,
         small_config=replace(config, variation=variation),
         large_iterations=iterations,
-        small_iterations=max(2 * iterations, schedule[0]),
+        small_iterations=max(iterations, schedule[0]),
         schedule=schedule,
     )
     # The first painting changes with the photograph: a run cut short has seen some of all.
@@ -149,14 +161,15 @@ class _Race:
         photo, painting = _tensors(content, style)
         done = 0
 
-        def descent(start: Picture, *, judge: str, iterations: int, keep: int) -> Track:
+        def descent(
+            start: Picture, *, judge: str, iterations: int, keep: int, optimiser: LBFGS | Adam
+        ) -> Track:
             nonlocal done
             before, done = done, done + iterations
-            config = self.small_config if judge == "slim" else self.config
             return timed(
                 start,
                 lambda: self.loss(photo, painting, judge=judge),
-                optimiser=config.optimiser,
+                optimiser=optimiser,
                 iterations=iterations,
                 keep={*range(0, iterations, max(1, iterations // 20)), keep, iterations},
                 on_step=lambda step: tell(before + step, judge),
@@ -168,10 +181,18 @@ class _Race:
             judge="vgg16",
             iterations=self.large_iterations,
             keep=_early(self.large_iterations),
+            optimiser=PIXELS,
         )
-        small = descent(photo, judge="slim", iterations=self.small_iterations, keep=switch)
+        coarse_too = self.config.optimiser
+        small = descent(
+            photo,
+            judge="slim",
+            iterations=self.small_iterations,
+            keep=switch,
+            optimiser=coarse_too,
+        )
         middle = small.pictures[small.iterations.index(switch)]
-        end = descent(middle, judge="vgg16", iterations=last, keep=last)
+        end = descent(middle, judge="vgg16", iterations=last, keep=last, optimiser=coarse_too)
         return {"vgg16": large, "slim": small, "schedule": small.then(end, at=switch)}
 
     def loss(self, photo: Picture, painting: Picture, *, judge: str) -> StageLoss:

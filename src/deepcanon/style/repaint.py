@@ -31,6 +31,7 @@ from torch.nn import functional
 from deepcanon.core.errors import BadInput, Failed
 from deepcanon.core.picture import Pixels
 from deepcanon.style import data
+from deepcanon.style.pyramid import merge, split
 
 # torch shortens the first L-BFGS step to a total change of 1 over all pixels, which is so little
 # that the first curvature is rounding noise: from a grey start, 30 iterations then reach twice the
@@ -53,6 +54,7 @@ class LBFGS:
     learning_rate: float = 1.0  # torch's default, and the authors' notebook
     history: int = 100  # torch's default, and the notebook; 2.5 GB of memory at 1024x1024
     line_search: LineSearch = LineSearch.NONE  # torch's default, and the notebook
+    levels: int = 1  # of the `pyramid` whose maps are the coordinates; 1: the pixels alone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -267,8 +269,10 @@ def descend(
 
     Raises Failed when the loss stops being a finite number.
     """
-    x = picture.detach().clone().requires_grad_(True)
-    torch_optimiser = _build(optimiser, x)
+    levels = optimiser.levels if isinstance(optimiser, LBFGS) else 1
+    maps = [each.requires_grad_(True) for each in split(picture.detach().clone(), levels=levels)]
+    count = sum(each.numel() for each in maps)
+    torch_optimiser = _build(optimiser, maps)
     first_of_step: Losses | None = None
     evaluations = 0
     scale: float | None = None
@@ -277,33 +281,36 @@ def descend(
     def evaluate() -> float:
         nonlocal first_of_step, evaluations, scale
         torch_optimiser.zero_grad()
-        terms = objective(x)
+        terms = objective(merge(maps))
         losses = Losses.of(terms)
         _check(losses, done=done, optimiser=optimiser)
         terms.total.backward()  # type: ignore[no-untyped-call]
-        assert x.grad is not None
+        slopes = [each.grad for each in maps if each.grad is not None]
         if scale is None:
-            steepness = x.grad.abs().mean().item()
+            steepness = sum(slope.abs().sum().item() for slope in slopes) / count
             scale = 1 / steepness if steepness > 0 and math.isfinite(1 / steepness) else 1.0
-        x.grad.mul_(scale)
+        for slope in slopes:
+            slope.mul_(scale)
         evaluations += 1
         first_of_step = losses if first_of_step is None else first_of_step
         return losses.total * scale
 
     for done in range(iterations):
         first_of_step, evaluations = None, 0
-        _set_rate(torch_optimiser, optimiser, first=done == 0, pixels=x.numel())
+        _set_rate(torch_optimiser, optimiser, first=done == 0, pixels=count)
         torch_optimiser.step(evaluate)
         assert first_of_step is not None
-        yield Step(x.detach().clone(), first_of_step, evaluations)
+        with torch.no_grad():
+            reached = merge(maps)
+        yield Step(reached.clone(), first_of_step, evaluations)
 
 
-def _build(optimiser: LBFGS | Adam, x: Tensor) -> torch.optim.Optimizer:
+def _build(optimiser: LBFGS | Adam, maps: list[Tensor]) -> torch.optim.Optimizer:
     if isinstance(optimiser, Adam):
-        return torch.optim.Adam([x], lr=optimiser.learning_rate)
+        return torch.optim.Adam(maps, lr=optimiser.learning_rate)
     search = None if optimiser.line_search is LineSearch.NONE else optimiser.line_search.value
     return torch.optim.LBFGS(
-        [x],
+        maps,
         lr=optimiser.learning_rate,
         max_iter=1,
         max_eval=26,  # torch would allow a line search in one iteration no evaluation at all
