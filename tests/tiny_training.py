@@ -48,7 +48,7 @@ class TinyTask(pl.LightningModule):
 
     def configure_optimizers(self) -> tuple[list[Any], list[Any]]:
         optimizer = torch.optim.Adam(self.parameters(), lr=0.1)
-        shape = LambdaLR(optimizer, schedules.cosine(steps=STEPS, rise=2))
+        shape = LambdaLR(optimizer, schedules.cosine(steps=STEPS, warmup=2))
         return [optimizer], [{"scheduler": shape, "interval": "step"}]
 
 

@@ -191,7 +191,7 @@ def test_outputs_that_cannot_be_written(run: Run, desk: Path) -> None:
 def test_bad_models(run: Run, desk: Path, tiny_model: Path) -> None:
     colour("a.png", "red")
     refused(run("classify", "a.png", "--model", "gone.onnx"), "gone.onnx does not exist")
-    refused(run("classify", "a.png", "--model", tiny_model), "is no classifier")
+    refused(run("classify", "a.png", "--model", tiny_model), "is not a classifier")
     refused(run("classify", "a.png", "--model", "a.png"), "a.png is not a .onnx file")
     hint = refused(run("classify", "a.png", "--model", "resnet2"), "nothing named 'resnet2'")
     assert "resnet20-cifar10" in hint

@@ -215,4 +215,4 @@ def test_without_torch(run: Run, lab: list[str], monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(
         command, "find_spec", lambda name: None if name == "torch" else find_spec(name)
     )
-    assert "deepcanon[train]" in refused(run(*BASE), "evaluating a style network needs packages")
+    assert "[train]" in refused(run(*BASE), "evaluating a style network needs packages")

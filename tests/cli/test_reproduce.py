@@ -193,5 +193,8 @@ def test_a_finding(run: Run, desk: Path) -> None:
     assert (table["settings"]["steps"], table["settings"]["seed"]) == (1, 2)
     again = run(*words, "-o", "here", "--json")
     assert "measured with seed 2, and now it is 0" in again.err
+    short = ("--steps", "1", "--count", "8", "--minutes", "0", "--threads", "1")
+    generated = run(*words[:2], *short, "-o", "generated")
+    assert generated.err.startswith("note: on generated pictures nothing is judged; --data DIR")
     refused(run(*words[:2], "--data", "gone"), "gone does not exist")
     refused(run(*words[:2], "--photo", "a.png"), "vgg-lrn takes no --photo")

@@ -132,7 +132,7 @@ def test_a_folder_without_pictures(run: Run, desk: Path) -> None:
         ("slim-vgg --set precision=half", "precision = 'half'", "recipes show slim-vgg"),
         ("slim-vgg --set learning_rate=-1", "learning_rate is -1", "recipes show slim-vgg"),
         ("slim-vgg --resume", "runs/slim-vgg/last.ckpt to resume", "--resume"),
-        ("slim-vgg -o photos/0.png", "photos/0.png is no folder", "-o"),
+        ("slim-vgg -o photos/0.png", "photos/0.png is not a folder", "-o"),
         ("slim-vgg --seed -1", "-1 is not in the range", "train --help"),
     ],
 )
@@ -156,7 +156,7 @@ def test_a_run_is_not_overwritten_nor_resumed_with_other_settings(run: Run, desk
     assert "--resume" in hint
     refused(run(*words("batch=2"), "--resume"), "(batch: 1 then, 2 now)")
     (desk / "runs/slim-vgg/last.ckpt").write_bytes(b"no checkpoint")
-    refused(run(*words(), "--resume"), "last.ckpt is no checkpoint of deepcanon's")
+    refused(run(*words(), "--resume"), "last.ckpt is not a checkpoint of deepcanon's")
     after = {name: (desk / name).read_bytes() for name in files(desk)}
     assert after == {**before, "runs/slim-vgg/last.ckpt": b"no checkpoint"}
 

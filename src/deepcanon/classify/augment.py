@@ -48,10 +48,14 @@ class Augmentation(StrEnum):
     # Simonyan & Zisserman 2015 §3.1: shorter side S drawn from 256 to 512 for each picture, a
     # random 224x224 of the whole, mirror images, AlexNet's shift of colours.
     VGG = "vgg"
+    RESNET = "resnet"  # He et al. 2016, §3.4: as VGG's, but S from 256 to 480
     # Szegedy et al. 2015 §6: a patch of 8 to 100 % of the area, its sides in a ratio of 3/4 to 4/3.
     # The photometric distortions, which helped "to some extent", are left out; mirror images, which
     # the paper does not speak of, are in, as in every later training of these networks.
     INCEPTION = "inception"
+
+
+_LONGEST = {Augmentation.VGG: 512, Augmentation.RESNET: 480}  # of the shorter sides that are drawn
 
 
 class Box(NamedTuple):
@@ -94,7 +98,7 @@ def augment(
         short = round(side * 256 / 224)
     else:
         within = Box(0, 0, width, height)
-        short = round(side * int(rng.integers(256, 513)) / 224)
+        short = round(side * int(rng.integers(256, _LONGEST[augmentation] + 1)) / 224)
     box = window(height, width, short_side=short, side=side, within=within, rng=rng)
     view = _mirrored(cut(pixels, box, side=side), rng)
     return _floats(view) + lighting(rng)
@@ -107,7 +111,7 @@ def longest_short_side(augmentation: Augmentation, *, side: int) -> int:
     """
     if augmentation in (Augmentation.NONE, Augmentation.CIFAR):
         return 2 * side
-    return round(side * 512 / 224)
+    return round(side * max(_LONGEST.values()) / 224)
 
 
 def window(

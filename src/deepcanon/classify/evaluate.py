@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from deepcanon.classify.crops import Crops
 from deepcanon.classify.data.pictures import Pictures, Pixels, Source
-from deepcanon.classify.metrics.explain import Finding, above_luck, at_chance, explain
+from deepcanon.classify.metrics.explain import Cause, above_luck, at_chance, explain
 from deepcanon.classify.metrics.report import Report, confusion_matrix, places
 from deepcanon.classify.predict import Classifier
 from deepcanon.core.errors import BadInput
@@ -101,7 +101,7 @@ def evaluate(
     )
 
 
-def match_classes(classes: Sequence[str], classifier: Classifier) -> tuple[Labels, list[Finding]]:
+def match_classes(classes: Sequence[str], classifier: Classifier) -> tuple[Labels, list[Cause]]:
     """The network's class for each class of the data: by name where the network knows them all.
 
     Where it knows none of them and there are as many, by position, which is a finding to tell of
@@ -114,7 +114,7 @@ def match_classes(classes: Sequence[str], classifier: Classifier) -> tuple[Label
         return np.array(by_name, np.int64), []
     mute = not classifier.record.labels
     if len(classes) == len(classifier.classes) and (mute or not by_name):
-        note = Finding(
+        note = Cause(
             "class-names",
             f"none of the classes is named as in the network ({classes[0]}; "
             f"{classifier.classes[0]}), so they are matched by their order",
@@ -212,7 +212,7 @@ def _why(
     judged: _Judged,
     *,
     classes: Labels,
-) -> list[Finding]:
+) -> list[Cause]:
     """What explains a bad score; nothing for one that is merely not good."""
     names = classifier.classes
     if len(names) > 1 and at_chance(judged.labels, judged.predicted, classes=len(names)):
@@ -224,7 +224,7 @@ def _why(
 
 def _other_preprocessing(
     classifier: Classifier, pictures: Pictures, chosen: Labels, *, classes: Labels
-) -> list[Finding]:
+) -> list[Cause]:
     own = classifier.preprocessing
     few = chosen[np.linspace(0, len(chosen) - 1, min(_TRIED, len(chosen))).round().astype(int)]
     best, best_hits, total = own, 0, 0
@@ -238,7 +238,7 @@ def _other_preprocessing(
     if not above_luck(best_hits, total, luck=1 / len(classifier.classes)):
         return []
     return [
-        Finding(
+        Cause(
             "preprocessing",
             f"the network wants its pictures prepared otherwise than its record says "
             f"({own.name}): as {best.name}, {100 * best_hits / total:.1f} % of {total} are right",

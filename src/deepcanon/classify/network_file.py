@@ -86,7 +86,7 @@ def _open(model: str | Path) -> tuple[Path, Record]:
     record = read_record(path)
     if record.domain != "classify":
         raise BadInput(
-            f"{path} is no classifier: its record says {record.model}, {record.domain}",
+            f"{path} is not a classifier: its record says {record.model}, {record.domain}",
             hint="give a file that deepcanon train or export wrote for a classifier",
         )
     return path, record

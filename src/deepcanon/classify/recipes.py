@@ -32,7 +32,7 @@ class ClassifierRecipe:
     start: str = ""  # weights to start from: a file, or imagenet where there are published ones
     head: Literal["same", "new"] = "same"  # new: the last layer is not taken from start
     side: int = 32  # of what the network is shown, pixels
-    augmentation: Literal["none", "cifar", "alexnet", "vgg", "inception"] = "cifar"
+    augmentation: Literal["none", "cifar", "alexnet", "vgg", "resnet", "inception"] = "cifar"
     # How pictures become numbers; measured: by the mean and deviation of the training pictures.
     # Where the weights of start say how they want it, it is theirs.
     preprocessing: Literal["measured", "torchvision", "inception", "caffe"] = "measured"
@@ -42,7 +42,7 @@ class ClassifierRecipe:
     learning_rate: float = 0.1
     momentum: float = 0.9  # of sgd and rmsprop
     weight_decay: float = 1e-4  # not of biases and norms
-    rise: int = 0  # steps until the full rate; a tenth of all steps at most
+    warmup: int = 0  # steps until the full rate; a tenth of all steps at most
     schedule: Literal["constant", "step", "decay", "plateau", "cosine"] = "step"
     drop: float = 0.1  # what step, decay and plateau multiply the rate by
     drop_at: tuple[float, ...] = (0.5, 0.75)  # of step: after which shares of all steps
@@ -52,7 +52,7 @@ class ClassifierRecipe:
     label_smoothing: float = 0.0
     auxiliary_weight: float | None = None  # of auxiliary losses; null: as the network's paper says
     mixup: float = 0.0  # Zhang et al. 2018, alpha; 0: none
-    average: float = 0.0  # share of a moving average of the weights that a step keeps; 0: none
+    ema_decay: float = 0.0  # share of a moving average of the weights that a step keeps; 0: none
     seed: int = 0
     precision: Precision = "auto"
     processes: int = 1  # that share each batch
@@ -67,7 +67,7 @@ class ClassifierRecipe:
             "drop_every": (1, ANY),
             "patience": (1, ANY),
             "label_smoothing": (0, 0.99),
-            "average": (0, 0.999999),
+            "ema_decay": (0, 0.999999),
             "momentum": (0, 0.999999),
             "processes": (1, ANY),
             "measure_every": (1, ANY),
@@ -143,7 +143,7 @@ RECIPES: dict[str, ClassifierRecipe] = {
         schedule="decay",
         drop=0.96,
         drop_every=320_000,
-        average=0.9999,
+        ema_decay=0.9999,
         measure_every=40_000,
     ),
     # Szegedy et al. 2016, §8: 100 rounds in batches of 32, RMSProp, the rate falls by 6 % every two
@@ -166,7 +166,7 @@ RECIPES: dict[str, ClassifierRecipe] = {
         drop_every=80_000,
         clip=2.0,
         label_smoothing=0.1,
-        average=0.9999,
+        ema_decay=0.9999,
         measure_every=40_000,
     ),
     # He et al. 2016, §3.4: 600k steps. Not run so far.
@@ -174,7 +174,7 @@ RECIPES: dict[str, ClassifierRecipe] = {
         _ALEXNET,
         model="resnet50",
         preprocessing="measured",  # ours: §3.4 subtracts the mean of each pixel only
-        augmentation="vgg",  # §3.4: a shorter side of 256 to 480, where VGG's goes up to 512
+        augmentation="resnet",  # §3.4
         batch=256,
         steps=600_000,
         learning_rate=0.1,
@@ -191,10 +191,10 @@ RECIPES: dict[str, ClassifierRecipe] = {
         batch=32,
         steps=3000,
         learning_rate=0.05,
-        rise=100,
+        warmup=100,
         schedule="cosine",
         label_smoothing=0.1,
-        average=0.998,
+        ema_decay=0.998,
         measure_every=250,
     ),
 }

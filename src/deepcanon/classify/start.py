@@ -18,13 +18,13 @@ from deepcanon.core.record import Record, record_in
 def settings(recipe: ClassifierRecipe, *, classes: int) -> dict[str, Any]:
     """What `create_model` is told besides the variant, as it stands in the record's ``config``.
 
-    Raises BadInput for a model that is no classifier, a variant that it has not, and settings that
-    contradict the data.
+    Raises BadInput for a model that is not a classifier, a variant that it has not, and settings
+    that contradict the data.
     """
     card = get_card(recipe.model)
     if card.domain != "classify":
         raise BadInput(
-            f"{recipe.model} is no classifier: it is of {card.domain}",
+            f"{recipe.model} is not a classifier: it is of {card.domain}",
             hint="deepcanon list --domain classify shows those that are",
         )
     if recipe.variant not in card.variants:
@@ -49,9 +49,10 @@ def build(recipe: ClassifierRecipe, *, classes: int) -> nn.Module:
     """The network of a recipe, drawn as its paper says or with the weights of ``recipe.start``.
 
     Where the weights say how pictures must be prepared, its ``preprocessing`` does then; of
-    "imagenet" its ``published`` says where they are from. Raises BadInput for settings that the network has not, a side that is too small for it, and weights of
-    another model or of another number of classes. Of another model are those of vgg11 welcome to
-    a deeper VGG: `initialise_from` takes some layers of it.
+    "imagenet" its ``published`` says where they are from. Raises BadInput for settings that the
+    network has not, a side that is too small for it, and weights of another model or of another
+    number of classes. Of another model are those of vgg11 welcome to a deeper VGG:
+    `initialise_from` takes some layers of it.
     """
     given = settings(recipe, classes=classes)
     net = create_model(recipe.model, variant=recipe.variant, **given)

@@ -154,7 +154,7 @@ class ClassificationTask(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.net = net.to(memory_format=torch.channels_last)
-        self.averaged = copy.deepcopy(net).requires_grad_(False) if recipe.average else None
+        self.averaged = copy.deepcopy(net).requires_grad_(False) if recipe.ema_decay else None
         self.recipe, self.classes = recipe, classes
         self.kept_out, self.preprocessing = kept_out, preprocessing
         self.auxiliary_weight = auxiliary_weight(net, recipe)
@@ -217,7 +217,7 @@ class ClassificationTask(pl.LightningModule):
             constrain()
         if self.averaged is not None:
             steps = self.global_step + 1  # Lightning counts the step after it
-            move_average(self.averaged, self.net, keep=self.recipe.average, steps=steps)
+            move_average(self.averaged, self.net, keep=self.recipe.ema_decay, steps=steps)
 
     def measure(self) -> dict[str, float]:
         """Of the pictures kept out, the shares told right; nothing where there are none."""
@@ -270,14 +270,14 @@ def make_optimizer(net: nn.Module, *, recipe: ClassifierRecipe) -> Optimizer:
 
 def schedule(recipe: ClassifierRecipe) -> Any:
     """What the rate is multiplied by, as a function of the step."""
-    rise = min(recipe.rise, recipe.steps // 10)
+    warmup = min(recipe.warmup, recipe.steps // 10)
     if recipe.schedule == "cosine":
-        return schedules.cosine(steps=recipe.steps, rise=rise)
+        return schedules.cosine(steps=recipe.steps, warmup=warmup)
     if recipe.schedule == "plateau":
-        return schedules.Plateau(drop=recipe.drop, patience=recipe.patience, rise=rise)
+        return schedules.Plateau(drop=recipe.drop, patience=recipe.patience, warmup=warmup)
     if recipe.schedule == "decay":
-        return schedules.decay(every=recipe.drop_every, drop=recipe.drop, rise=rise)
+        return schedules.decay(every=recipe.drop_every, drop=recipe.drop, warmup=warmup)
     if recipe.schedule == "step":
         at = [round(share * recipe.steps) for share in recipe.drop_at]
-        return schedules.step(at=at, drop=recipe.drop, rise=rise)
-    return schedules.constant(rise=rise)
+        return schedules.step(at=at, drop=recipe.drop, warmup=warmup)
+    return schedules.constant(warmup=warmup)

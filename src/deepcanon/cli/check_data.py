@@ -11,7 +11,7 @@ from deepcanon.cli.output import note, print_json, progress
 from deepcanon.core.errors import Failed
 
 if TYPE_CHECKING:
-    from deepcanon.classify.data.check import Report
+    from deepcanon.classify.data.check import DataReport
 
 __all__ = ["check_data"]
 
@@ -45,7 +45,7 @@ def check_data(data: str, *, as_json: bool, quiet: bool) -> int:
     return Failed.exit_code if report.findings else 0
 
 
-def _print(report: Report) -> None:
+def _print(report: DataReport) -> None:
     for finding in report.findings:
         print(f"{finding.problem}: {' = '.join(finding.places)}: {finding.why}")
     for split, classes in report.counts.items():

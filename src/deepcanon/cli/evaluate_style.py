@@ -12,7 +12,7 @@ from deepcanon.core.errors import BadInput, MissingExtra
 
 if TYPE_CHECKING:
     from deepcanon.style.evaluate import Comparison
-    from deepcanon.style.scores import Report
+    from deepcanon.style.scores import StyleReport
 
 __all__ = ["StyleWishes", "evaluate_style"]
 
@@ -70,7 +70,7 @@ def evaluate_style(
 
     from deepcanon.style.evaluate import Comparison, Precision, photographs
     from deepcanon.style.features import load_features
-    from deepcanon.style.scores import Report
+    from deepcanon.style.scores import StyleReport
 
     if threads is not None:
         torch.set_num_threads(threads)
@@ -92,7 +92,7 @@ def evaluate_style(
         threads=threads,
     )
     wanted = _wanted(comparison, wishes.styles)
-    report = Report(
+    report = StyleReport(
         settings=comparison.settings(features=features),
         path=None if output is None else Path(output),
     )
@@ -156,7 +156,7 @@ def _note_left_out(comparison: Comparison, wanted: list[str]) -> None:
         note(f"not measured, {comparison.paintings} has no painting of them: {', '.join(absent)}")
 
 
-def _measure(comparison: Comparison, report: Report, style: str, *, quiet: bool) -> None:
+def _measure(comparison: Comparison, report: StyleReport, style: str, *, quiet: bool) -> None:
     with progress(style, total=comparison.iterations + 1, quiet=quiet) as advance:
         score = comparison.measure(style, on_step=lambda _, detail: advance(detail))
     report.add(score)
@@ -164,7 +164,7 @@ def _measure(comparison: Comparison, report: Report, style: str, *, quiet: bool)
         note(f"{style}: one pass {score.total:.4g} is worth {score.worth} iterations")
 
 
-def _print(report: Report, wanted: list[str]) -> None:
+def _print(report: StyleReport, wanted: list[str]) -> None:
     rows = []
     for style in wanted:
         score = report.scores[style]

@@ -148,6 +148,8 @@ def reproduce(
     }
     check_folder(Path(output))
     given = _matched(name, settings, taken=set(inspect.signature(run).parameters))
+    if "data" in inspect.signature(run).parameters and data in (None, "standin") and not quiet:
+        note("note: on generated pictures nothing is judged; --data DIR takes real ones: CIFAR-10")
     with _bar(name, quiet=quiet or as_json) as on_progress:
         done = run(output, on_progress=on_progress, **given)
     if as_json:

@@ -73,7 +73,7 @@ def read(path: str | Path) -> Weights:
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise BadInput(
-            f"{path} is no kind of weights file that can be read",
+            f"{path} is not a kind of weights file that can be read",
             hint=f"kinds: {', '.join(readers)}",
         )
     with opened(path, what="weights file"):

@@ -154,7 +154,13 @@ def _run(
                     on_progress(done * finding.steps + step, total, f"{name}: {detail}")
 
             curve = _train(contestant, recipe, pictures, finding=finding, tell=tell)
-            found = {"recipe": settings, "start": start, **curve.to_dict()}
+            found = {
+                "recipe": settings,
+                "start": start,
+                "date": provenance.today(),
+                "machine": provenance.hardware(),
+                **curve.to_dict(),
+            }
             new += 1
         table["contestants"][contestant.name] = found
         files = _write(finding, table, folder)
@@ -299,8 +305,6 @@ def _head(finding: Finding, pictures: Shared, *, seed: int) -> dict[str, Any]:
         "reproduces": finding.reproduces,
         "found": finding.found,
         "differs": finding.differs,
-        "date": provenance.today(),
-        "machine": provenance.hardware(),
         "settings": {
             "data": pictures.name,
             "classes": pictures.classes,
@@ -328,9 +332,9 @@ def _kept(path: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
         there, kept = dict(table["settings"]), dict(table["contestants"])
         for each in kept.values():
             Curve.from_dict(each)
-            each["recipe"].keys()
+            each["recipe"].keys(), each["date"], each["machine"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as cause:
-        raise BadInput(f"{path} is no table of this reproduction", hint=other) from cause
+        raise BadInput(f"{path} is not a table of this reproduction", hint=other) from cause
     changed = [key for key in settings if there.get(key) != settings[key]]
     if changed:
         key = changed[0]

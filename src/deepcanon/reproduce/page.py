@@ -18,6 +18,10 @@ def markdown(table: Mapping[str, Any]) -> str:
     """What the paper found, what was done here, what each contestant reached, the verdict."""
     set_up = table["settings"]
     curves = _curves(table)
+    # A contestant that is kept from an earlier call may have run on another day and machine.
+    runs = dict.fromkeys(
+        f"{each['date']}, {each['machine']}" for each in table["contestants"].values()
+    )
     lines = [
         f"# {table['title']}",
         "",
@@ -27,7 +31,7 @@ def markdown(table: Mapping[str, Any]) -> str:
         "",
         f"{set_up['data']}: {set_up['pictures']} pictures of {set_up['classes']} classes, "
         f"{set_up['held_out']} held out; {set_up['steps']} steps, seed {set_up['seed']}, "
-        f"{set_up['precision']}; {table['date']}, {table['machine']}, {set_up['threads']} threads.",
+        f"{set_up['precision']}; {'; '.join(runs)}; threads: {set_up['threads']}.",
         "",
         f"What differs from the paper: {table['differs']}",
         "",

@@ -18,13 +18,13 @@ from deepcanon.reproduce.contest import Contestant
 from deepcanon.reproduce.pictures import SIDE
 
 # §3.1: momentum 0.9, weight decay 5e-4, rate 0.01 divided by ten (there when the error stops
-# falling). Ours: when; batches of 64, not 256; a rise over the first hundred steps.
+# falling). Ours: when; batches of 64, not 256; warmup over the first hundred steps.
 RECIPE = ClassifierRecipe(
-    batch=64, learning_rate=0.01, weight_decay=5e-4, rise=100, drop_at=(0.6, 0.85)
+    batch=64, learning_rate=0.01, weight_decay=5e-4, warmup=100, drop_at=(0.6, 0.85)
 )
 DIFFERS = (
     "32x32 pixels, a quarter of the channels, hidden layers of 256, He's starting weights, batches "
-    "of 64 with a rise of the rate, pad, crop and flip for the 224x224 crops; one seed."
+    "of 64 with a warmup of the rate, pad, crop and flip for the 224x224 crops; one seed."
 )
 
 

@@ -106,7 +106,7 @@ class Distillation(pl.LightningModule):
         return (features + self.recipe.gram_weight * grams) / len(taps)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """Muon for the kernels, Adam for the rest; a short rise, then half a cosine to nothing."""
+        """Muon for the kernels, Adam for the rest; warmup, then half a cosine to nothing."""
         weights = list(self.student.parameters())
         rates = ((self.recipe.kernel_rate, True), (self.recipe.learning_rate, False))
         optimizer = Muon(
@@ -116,7 +116,7 @@ class Distillation(pl.LightningModule):
             ],
             lr=self.recipe.learning_rate,
         )
-        shape = schedules.cosine(steps=self.recipe.steps, rise=self.recipe.rise)
+        shape = schedules.cosine(steps=self.recipe.steps, warmup=self.recipe.warmup)
         scheduler = LambdaLR(optimizer, shape)
         return {
             "optimizer": optimizer,

@@ -57,7 +57,7 @@ class SlimRecipe:
     steps: int = 2500  # ours: the curve still falls at the end
     learning_rate: float = 3e-3  # of Adam, for biases; ours
     kernel_rate: float = 0.02  # of Muon, for the kernels; ours
-    rise: int = 100  # steps until the full rate; ours
+    warmup: int = 100  # steps until the full rate; ours
     walk: int = 12  # steps at most that every second picture goes down the student's loss; ours
     walk_rate: float = 0.03  # of white, the mean of such a step; ours
     gram_weight: float = 0.5  # beside 1 for the activations; ours
@@ -84,9 +84,9 @@ class TransformRecipe:
     learning_rate: float = 2e-3  # of Adam; ours
     kernel_rate: float = 0.1  # of Muon, for the kernels; ours
     vectors_faster: float = 5.0  # a style's own vectors learn so many times faster; ours
-    rise: int = 100  # steps until the full rate, a tenth of all at most; ours
-    schedule: Literal["cosine", "constant"] = "cosine"  # of the rate after the rise; ours
-    average: float = 0.998  # share of the moving average of the weights that a step keeps; ours
+    warmup: int = 100  # steps until the full rate, a tenth of all at most; ours
+    schedule: Literal["cosine", "constant"] = "cosine"  # of the rate after the warmup; ours
+    ema_decay: float = 0.998  # share of the moving average of the weights that a step keeps; ours
     shift: int = 8  # reflected rows and columns around what the judge sees; ours
     content_tap: str = "relu2_2"  # Johnson et al. 2016, §4.1
     # Tap -> its share of the style loss; ours.
@@ -104,7 +104,7 @@ class TransformRecipe:
     def __post_init__(self) -> None:
         # The network paints 16 pixels and more, and mirrors need more than they show.
         ranges = {"side": (24, ANY), "painting_side": (16, ANY), "preview_every": (1, ANY)}
-        refuse_outside(self, {**PACE, **ranges, "shift": (0, 8), "average": (0, 1)})
+        refuse_outside(self, {**PACE, **ranges, "shift": (0, 8), "ema_decay": (0, 1)})
         if not self.style_taps:
             raise BadInput("style_taps is empty", hint="as in --set style_taps={relu2_2: 1}")
 
@@ -178,9 +178,9 @@ RECIPES: dict[str, Recipe] = {
         side=256,
         steps=40_000,
         learning_rate=1e-3,
-        rise=0,
+        warmup=0,
         schedule="constant",
-        average=0.0,
+        ema_decay=0.0,
         shift=0,
         tone_weight=0.0,
         lattice_weight=0.0,

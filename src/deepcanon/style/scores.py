@@ -11,7 +11,7 @@ from typing import Any
 from deepcanon.core.atomic import write_whole
 from deepcanon.core.errors import BadInput
 
-__all__ = ["Report", "Score", "markdown"]
+__all__ = ["Score", "StyleReport", "markdown"]
 
 # What older reports call some fields, and where the whole report had one date and one machine.
 _FORMERLY = {"style_loss": "texture", "tv": "variation"}
@@ -57,7 +57,7 @@ class Score:
 
 
 @dataclass(kw_only=True)
-class Report:
+class StyleReport:
     """The scores so far and what they depend on; kept in the JSON file `path` if there is one,
     with a table in Markdown beside it.
 
@@ -98,7 +98,7 @@ class Report:
             scores = [Score.of({**once, **each}) for each in content["scores"]]
         except (OSError, ValueError, KeyError, TypeError) as cause:
             raise BadInput(
-                f"{path} is there and is no report of deepcanon evaluate",
+                f"{path} is there and is not a report of deepcanon evaluate",
                 hint="name another file with -o",
             ) from cause
         if settings != json.loads(json.dumps(self.settings)):

@@ -192,10 +192,10 @@ class Repainting(pl.LightningModule):
 
     def on_train_batch_end(self, *_: object) -> None:
         """Move the average on."""
-        move_average(self.averaged, self.net, keep=self.recipe.average, steps=self.global_step)
+        move_average(self.averaged, self.net, keep=self.recipe.ema_decay, steps=self.global_step)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """The recipe's ``optimiser``, a short rise of its rates, then as its ``schedule`` says."""
+        """The recipe's ``optimiser``, warmup of its rates, then as its ``schedule`` says."""
         recipe = self.recipe
         rates: dict[str, float] = {
             "kernels": recipe.kernel_rate if recipe.optimiser == "muon" else recipe.learning_rate,
@@ -211,11 +211,11 @@ class Repainting(pl.LightningModule):
         given = [{"params": groups[kind], "lr": rates[kind]} for kind in rates if groups[kind]]
         make = {"adam": torch.optim.Adam, "muon": Muon}[recipe.optimiser]
         optimizer = make(given, lr=recipe.learning_rate)
-        rise = min(recipe.rise, recipe.steps // 10)
+        warmup = min(recipe.warmup, recipe.steps // 10)
         if recipe.schedule == "constant":
-            shape = schedules.constant(rise=rise)
+            shape = schedules.constant(warmup=warmup)
         else:
-            shape = schedules.cosine(steps=recipe.steps, rise=rise)
+            shape = schedules.cosine(steps=recipe.steps, warmup=warmup)
         scheduler = LambdaLR(optimizer, shape)
         return {
             "optimizer": optimizer,

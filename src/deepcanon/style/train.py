@@ -58,7 +58,7 @@ def train(recipe: JohnsonRecipe, *, folder: Path, resume: bool, quiet: bool) -> 
         for style in getattr(recipe, setting):
             if style not in recipe.styles:
                 raise BadInput(
-                    f"{setting} names {style}, which is no style of the recipe",
+                    f"{setting} names {style}, which is not a style of the recipe",
                     hint=f"--set {setting}={{}} treats all styles alike",
                 )
     config = johnson.CONFIGS[recipe.variant]
@@ -107,8 +107,8 @@ def train_new_style(
 ) -> Path | None:
     """Learn the vectors of one more painting; the exported network keeps its other styles too.
 
-    Its record keeps what the start's says of them. Raises BadInput when the start is no multistyle
-    network or already has the style, and when the style's name could not be used.
+    Its record keeps what the start's says of them. Raises BadInput when the start is not a
+    multistyle network or already has the style, and when the style's name could not be used.
     """
     name = recipe.name or Path(recipe.painting).stem
     check_style_name(name, setting="name=...")

@@ -58,7 +58,7 @@ class Doubts(pl.Callback):
                 "chance",
                 f"after {step} steps the loss is {loss:.3g}, as if guessed ({self.chance:.3g})",
                 hint="if it stays there: are the labels right (deepcanon check-data)? is the rate "
-                "(deepcanon find-rate)? a network without batch norm may want a start or more rise",
+                "(deepcanon find-rate)? a network without batch norm may want a start, or warmup",
             )
 
     def _tell(self, kind: str, text: str, *, hint: str) -> None:

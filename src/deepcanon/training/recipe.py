@@ -233,7 +233,7 @@ def _checked(value: Any, hint: Any, *, name: str, of: str) -> Any:
             first = first or error
             continue
         if isinstance(reading, bool) and not isinstance(found, bool):  # pydantic: true is 1
-            raise BadInput(f"{name} is {reading}, which is no number", hint=_where_to_look(of))
+            raise BadInput(f"{name} is {reading}, which is not a number", hint=_where_to_look(of))
         if not _sane(found):
             raise BadInput(
                 f"{name} is {value}: numbers are finite, and 0 or more", hint=_where_to_look(of)

@@ -68,14 +68,14 @@ def read(path: Path) -> dict[str, Any]:
         content["deepcanon"]["recipe"]
     except Exception as error:
         raise BadInput(
-            f"{path} is no checkpoint of deepcanon's ({type(error).__name__})",
+            f"{path} is not a checkpoint of deepcanon's ({type(error).__name__})",
             hint="start the training anew in another folder with -o",
         ) from None
     return content
 
 
 def check_folder(folder: Path, *, resume: bool) -> None:
-    """Raise BadInput for a folder that holds a run already, or none to resume, or is no folder.
+    """Raise BadInput for a folder that holds a run already, or none to resume, or is not a folder.
 
     Makes nothing: a run that fails before its first step leaves no folder behind.
     """
@@ -89,7 +89,7 @@ def check_folder(folder: Path, *, resume: bool) -> None:
         )
     nearest = next(each for each in (folder, *folder.absolute().parents) if each.exists())
     if not nearest.is_dir():
-        raise BadInput(f"{nearest} is no folder", hint="choose another folder with -o")
+        raise BadInput(f"{nearest} is not a folder", hint="choose another folder with -o")
     if not os.access(nearest, os.W_OK):
         raise BadInput(f"{nearest} cannot be written to", hint="choose another folder with -o")
 

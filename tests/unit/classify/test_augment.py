@@ -185,11 +185,14 @@ def test_vgg_draws_the_shorter_side_from_256_to_512() -> None:
     assert 15 < np.count_nonzero(np.array(slopes) < 0) < 45  # mirrored half of the time
 
 
-def test_vgg_sees_all_of_the_picture_not_the_central_square_only() -> None:
+@pytest.mark.parametrize(("kind", "longest"), [(Augmentation.VGG, 512), (Augmentation.RESNET, 480)])
+def test_all_of_the_picture_is_seen_not_the_central_square_only(
+    kind: Augmentation, longest: int
+) -> None:
     drawn = Drawn(256, 0, 76)
     pixels = noise(256, 300)
-    view = augment(pixels, side=224, augmentation=Augmentation.VGG, rng=drawn)  # type: ignore[arg-type]
-    assert drawn.below == [513, 33, 77]
+    view = augment(pixels, side=224, augmentation=kind, rng=drawn)  # type: ignore[arg-type]
+    assert drawn.below == [longest + 1, 33, 77]
     np.testing.assert_array_equal(view, pixels[:224, 76:300] / np.float32(255))
 
 

@@ -233,7 +233,7 @@ def test_too_small_names_the_smallest(size: tuple[int, int]) -> None:
         ("last_pool", 5, "last_pool is 5"),
         ("dropout", 1.0, "dropout is 1.0"),
         ("auxiliary_dropout", -0.1, "auxiliary_dropout is -0.1"),
-        ("heads", ["4a", "4f"], "'4f', which is no module"),
+        ("heads", ["4a", "4f"], "'4f', which is not a module"),
     ],
 )
 def test_impossible_settings_are_refused_by_name(field: str, value: object, says: str) -> None:

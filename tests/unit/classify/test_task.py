@@ -205,7 +205,7 @@ def test_the_paper_steps_down_at_half_and_three_quarters() -> None:
 
 def test_every_schedule_is_known() -> None:
     found = {
-        kind: schedule(replace(ClassifierRecipe(), schedule=kind, steps=2000, rise=10))
+        kind: schedule(replace(ClassifierRecipe(), schedule=kind, steps=2000, warmup=10))
         for kind in ("constant", "step", "decay", "plateau", "cosine")
     }
     assert [factor(4) for factor in found.values()] == [0.5] * 5
@@ -220,7 +220,7 @@ def test_every_schedule_is_known() -> None:
         ({"batch": 0}, "batch is 0, and the least is 1"),
         ({"label_smoothing": 1.0}, "label_smoothing is 1.0, and the most is 0.99"),
         ({"drop": 2.0}, "drop is 2.0, and the most is 1"),
-        ({"average": 1.0}, "average is 1.0"),
+        ({"ema_decay": 1.0}, "ema_decay is 1.0"),
         ({"batch": 9, "processes": 2}, "a batch of 9 cannot be shared by 2 processes"),
         ({"batch": 1, "processes": 2}, "a batch of 1 cannot be shared by 2 processes"),
         ({"hold_out": 1}, "hold_out is 1, which leaves no picture"),

@@ -120,7 +120,7 @@ STATEFUL = replace(
     model="alexnet",
     network={"hidden": 4},
     side=63,
-    average=0.5,
+    ema_decay=0.5,
     mixup=0.4,
     schedule="plateau",
     patience=1,
@@ -146,7 +146,7 @@ def test_interrupted_and_resumed_is_never_interrupted(
 
 
 def test_the_average_is_what_ships(source: Source, tmp_path: Path) -> None:
-    made = run(tmp_path, replace(RECIPE, average=0.9, learning_rate=0.5))
+    made = run(tmp_path, replace(RECIPE, ema_decay=0.9, learning_rate=0.5))
     assert made is not None
     state = torch.load(tmp_path / "last.ckpt", weights_only=True)["state_dict"]
     shipped = read(made).tensors["fc.weight"]
@@ -156,7 +156,7 @@ def test_the_average_is_what_ships(source: Source, tmp_path: Path) -> None:
 
 def test_the_average_is_the_one_of_its_formula(source: Source, tmp_path: Path) -> None:
     """After the first step d = 2 / 11, so that the average is 2/11 of the start and 9/11 new."""
-    made = run(tmp_path, replace(RECIPE, steps=1, average=0.9))
+    made = run(tmp_path, replace(RECIPE, steps=1, ema_decay=0.9))
     assert made is not None
     torch.manual_seed(0)
     state = torch.load(tmp_path / "last.ckpt", weights_only=True)["state_dict"]
@@ -305,7 +305,7 @@ def test_resuming_with_other_pictures_is_refused(
 @pytest.mark.parametrize(
     ("changes", "says", "hint"),
     [
-        ({"model": "johnson"}, "johnson is no classifier", "--domain classify"),
+        ({"model": "johnson"}, "johnson is not a classifier", "--domain classify"),
         ({"model": "resnet21"}, "no model is named 'resnet21'", "resnet2"),
         ({"variant": "own"}, "resnet20 has no variant 'own'", "paper"),
         ({"network": {"wide": 3}}, "no setting named 'wide'", "width"),
@@ -453,7 +453,7 @@ def in_two_processes(tmp_path: Path) -> ClassifierRecipe:
         model="convnet",
         network={"channels": 4, "hidden": 8, "convolutions": 1},
         batch=4,
-        average=0.9,
+        ema_decay=0.9,
         learning_rate=0.05,
     )
 

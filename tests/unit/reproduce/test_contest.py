@@ -23,6 +23,7 @@ from deepcanon.reproduce.contest import Contestant, Counts, Finding, _judged
 from deepcanon.reproduce.curves import Claim, Curve
 from deepcanon.reproduce.page import markdown
 from deepcanon.reproduce.pictures import even, open_shared
+from deepcanon.training import provenance
 from tests.tiny_contest import curve, two_classes
 
 pytestmark = pytest.mark.row("C15", "C16")
@@ -141,7 +142,11 @@ def test_a_whole_run(
 
 
 def test_a_stopped_run_goes_on_with_the_next(
-    tmp_path: Path, data: Path, finding: Finding, built: dict[str, nn.Module]
+    tmp_path: Path,
+    data: Path,
+    finding: Finding,
+    built: dict[str, nn.Module],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     out = tmp_path / "out"
     first = finding.run(out, data=data, minutes=0)
@@ -157,7 +162,11 @@ def test_a_stopped_run_goes_on_with_the_next(
         finding.run(out, data=data, on_progress=stop)
     assert json.loads(first.files[1].read_text(encoding="utf-8")) == first.table
     built.clear()
+    monkeypatch.setattr(provenance, "today", lambda: "2031-01-01")
     second = finding.run(out, data=data)
+    fast, slow = (second.table["contestants"][name] for name in ("fast", "slow"))
+    assert fast["date"] < slow["date"] == "2031-01-01"
+    assert f"{fast['date']}, {fast['machine']}; 2031-01-01, " in second.files[0].read_text()
     assert trained(built) == ["slow"]
     assert second.table["contestants"]["fast"] == first.table["contestants"]["fast"]
     assert second.table["verdict"] == "reproduced"
@@ -230,7 +239,7 @@ def test_other_settings_are_refused(tmp_path: Path, data: Path, finding: Finding
         finding.run(out, data=data, count=10)
     for text in ("", "[]", '{"settings": {}, "contestants": {"fast": 3}}'):
         (out / "tiny.json").write_text(text)
-        with pytest.raises(BadInput, match="no table of this reproduction") as raised:
+        with pytest.raises(BadInput, match="not a table of this reproduction") as raised:
             finding.run(out, data=data)
         assert "-o" in raised.value.hint
     for wrong in ({"steps": 0}, {"count": 0}):

@@ -47,7 +47,7 @@ def test_without_torch_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) 
     )
     with pytest.raises(MissingExtra) as caught:
         load("style-speed")
-    assert "deepcanon[train]" in caught.value.hint
+    assert "[train]" in caught.value.hint
 
 
 def test_listing_needs_no_torch() -> None:

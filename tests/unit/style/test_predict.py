@@ -263,7 +263,7 @@ def test_a_record_of_another_domain(tmp_path: Path) -> None:
 
     text = tiny_style.record(domain="classify", model="vgg16").to_json()
     other = tiny_style.write(tmp_path / "vgg.onnx", metadata={KEY: text})
-    with pytest.raises(BadInput, match="no style network: its record says vgg16, classify"):
+    with pytest.raises(BadInput, match="not a style network: its record says vgg16, classify"):
         Stylizer("udnie", model=other)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from deepcanon.core.errors import BadInput
-from deepcanon.style.scores import Report, Score, markdown
+from deepcanon.style.scores import Score, StyleReport, markdown
 
 SETTINGS: dict[str, Any] = {"features": "vgg16", "photos": ["a.jpg"], "iterations": 2}
 
@@ -34,9 +34,9 @@ def score(style: str, **changes: Any) -> Score:
 
 def test_it_goes_on_where_it_stopped(tmp_path: Path) -> None:
     path = tmp_path / "new" / "scores.json"
-    first = Report(settings=SETTINGS, path=path)
+    first = StyleReport(settings=SETTINGS, path=path)
     first.add(score("udnie"))
-    again = Report(settings=dict(SETTINGS), path=path)
+    again = StyleReport(settings=dict(SETTINGS), path=path)
     assert again.scores == {"udnie": score("udnie")}
     again.add(score("shipwreck", iterations=None))
     content = json.loads(path.read_text(encoding="utf-8"))
@@ -49,8 +49,8 @@ def test_it_goes_on_where_it_stopped(tmp_path: Path) -> None:
 
 def test_an_old_score_keeps_its_day_and_its_machine(tmp_path: Path) -> None:
     path = tmp_path / "scores.json"
-    Report(settings=SETTINGS, path=path).add(score("udnie"))
-    again = Report(settings=SETTINGS, path=path)
+    StyleReport(settings=SETTINGS, path=path).add(score("udnie"))
+    again = StyleReport(settings=SETTINGS, path=path)
     again.add(score("shipwreck", date="2026-11-24", hardware="a slide rule"))
     content = json.loads(path.read_text(encoding="utf-8"))
     assert [(each["date"], each["hardware"]) for each in content["scores"]] == [
@@ -67,12 +67,12 @@ def test_a_report_of_an_older_deepcanon_is_taken_over(tmp_path: Path) -> None:
     old |= {"texture": old.pop("style_loss"), "variation": old.pop("tv")}
     once = {key: old.pop(key) for key in ("date", "hardware")}
     path.write_text(json.dumps({"settings": SETTINGS, **once, "scores": [old]}))
-    assert Report(settings=SETTINGS, path=path).scores == {"udnie": score("udnie")}
+    assert StyleReport(settings=SETTINGS, path=path).scores == {"udnie": score("udnie")}
 
 
 def test_without_a_path_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    report = Report(settings=SETTINGS)
+    report = StyleReport(settings=SETTINGS)
     report.add(score("udnie"))
     assert list(tmp_path.iterdir()) == []
     assert report.to_dict()["scores"][0]["style"] == "udnie"
@@ -80,10 +80,10 @@ def test_without_a_path_nothing_is_written(tmp_path: Path, monkeypatch: pytest.M
 
 def test_scores_of_other_settings_are_not_mixed(tmp_path: Path) -> None:
     path = tmp_path / "scores.json"
-    Report(settings=SETTINGS, path=path).add(score("udnie"))
+    StyleReport(settings=SETTINGS, path=path).add(score("udnie"))
     before = path.read_bytes()
     with pytest.raises(BadInput, match=r"measured otherwise: features, iterations$"):
-        Report(settings={**SETTINGS, "features": "slim", "iterations": 3}, path=path)
+        StyleReport(settings={**SETTINGS, "features": "slim", "iterations": 3}, path=path)
     assert path.read_bytes() == before
 
 
@@ -94,8 +94,8 @@ def test_scores_of_other_settings_are_not_mixed(tmp_path: Path) -> None:
 def test_another_file_is_left_alone(tmp_path: Path, text: str) -> None:
     path = tmp_path / "scores.json"
     path.write_text(text)
-    with pytest.raises(BadInput, match="no report of deepcanon evaluate"):
-        Report(settings=SETTINGS, path=path)
+    with pytest.raises(BadInput, match="not a report of deepcanon evaluate"):
+        StyleReport(settings=SETTINGS, path=path)
     assert path.read_text() == text
 
 

@@ -204,7 +204,7 @@ def test_what_is_frozen_is_not_trained() -> None:
 
 
 def test_the_average_follows_slowly_and_takes_the_counters_over() -> None:
-    one = task(PAPER_SMALL, average=0.5)
+    one = task(PAPER_SMALL, ema_decay=0.5)
     name = "enter.conv.weight"
     start = one.averaged.state_dict()[name].clone()
     with torch.no_grad():
@@ -266,7 +266,7 @@ def test_the_judge_sees_pictures_shifted() -> None:
 def test_vectors_learn_faster_and_rates_follow_the_schedule() -> None:
     rates = {}
     for schedule in ("cosine", "constant"):
-        one = task(steps=40, rise=100, schedule=schedule, vectors_faster=3.0)
+        one = task(steps=40, warmup=100, schedule=schedule, vectors_faster=3.0)
         found = one.configure_optimizers()
         (curve, *_) = found["lr_scheduler"]["scheduler"].lr_lambdas  # type: ignore[index]
         rates[schedule] = [curve(step) for step in (0, 3, 4, 22, 40)]
@@ -310,7 +310,7 @@ def test_what_is_trained_and_logged_and_no_part_of_the_objective(
 
 
 def test_no_average() -> None:
-    one = task(average=0.0)
+    one = task(ema_decay=0.0)
     with torch.no_grad():
         for weight in one.net.parameters():
             weight.add_(1)

@@ -202,7 +202,7 @@ def test_a_file_says_its_base_and_what_differs(tmp_path: Path) -> None:
         ("recipe: everything\nstpes: 3", "has no setting 'stpes'"),
         ("recipe: everything\n5: 3", "has no setting '5'"),
         ("recipe: everything\nsteps: many", "steps = 'many'"),
-        ("recipe: everything\nsteps: true", "steps is True, which is no number"),
+        ("recipe: everything\nsteps: true", "steps is True, which is not a number"),
         ("recipe: everything\nphotos: 2024", "photos = 2024: input should be a valid string"),
         ("recipe: everything\nsteps: [1", "mine.yaml, line 2 is no YAML"),
         ("recipe: !!python/object/apply:os.getcwd []", "is no YAML"),

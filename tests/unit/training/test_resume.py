@@ -42,7 +42,7 @@ def test_a_file_that_is_no_checkpoint_of_ours(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     torch.save(content, tmp_path / "last.ckpt")
-    with pytest.raises(BadInput, match=r"last\.ckpt is no checkpoint of deepcanon's"):
+    with pytest.raises(BadInput, match=r"last\.ckpt is not a checkpoint of deepcanon's"):
         read(tmp_path / "last.ckpt")
     assert not Path("was-here").exists()
 
@@ -50,7 +50,7 @@ def test_a_file_that_is_no_checkpoint_of_ours(
 def test_a_checkpoint_cut_short(tmp_path: Path) -> None:
     path = checkpoint(tmp_path / "last.ckpt")
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(BadInput, match="is no checkpoint"):
+    with pytest.raises(BadInput, match="is not a checkpoint"):
         read(path)
 
 
@@ -90,7 +90,7 @@ def test_folders(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "file").write_text("")
     for wrong in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(BadInput, match="file is no folder"):
+        with pytest.raises(BadInput, match="file is not a folder"):
             check_folder(wrong, resume=False)
 
 

@@ -17,7 +17,7 @@ from deepcanon.classify.data.pictures import Pixels, Source, read_pixels
 from deepcanon.classify.data.sources import WORDS, open_source
 from deepcanon.core.errors import BadInput
 
-__all__ = ["Finding", "Problem", "Report", "Subject", "check", "gather"]
+__all__ = ["Complaint", "DataReport", "Problem", "Subject", "check", "gather"]
 
 
 class Problem(StrEnum):
@@ -32,7 +32,7 @@ class Problem(StrEnum):
     ONLY_ONE = "one class only"
 
 
-class Finding(NamedTuple):
+class Complaint(NamedTuple):
     """One problem: the files or folders that have it, and why."""
 
     problem: Problem
@@ -45,12 +45,12 @@ class Finding(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class DataReport:
     """What was looked at, and what was found, in the order of `Problem`."""
 
     data: str
     counts: dict[str, dict[str, int]]  # split -> class -> pictures
-    findings: tuple[Finding, ...]
+    findings: tuple[Complaint, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """The report, ready for JSON."""
@@ -93,7 +93,7 @@ def gather(data: str | Path) -> Subject:
     return _of_source(source) if source is not None else _of_layout(lay_out(path))
 
 
-def check(subject: Subject, *, on_picture: Callable[[str], None] = lambda name: None) -> Report:
+def check(subject: Subject, *, on_picture: Callable[[str], None] = lambda name: None) -> DataReport:
     """Decode every picture and compare all of them; ``on_picture`` is told each one's name.
 
     Two are the same when their pixels are, whatever their files look like.
@@ -105,7 +105,7 @@ def check(subject: Subject, *, on_picture: Callable[[str], None] = lambda name: 
             pixels = picture.read()
         except BadInput as error:
             why = error.message.removeprefix(f"{picture.name} ")
-            findings.append(Finding(Problem.UNREADABLE, (picture.name,), why))
+            findings.append(Complaint(Problem.UNREADABLE, (picture.name,), why))
         else:
             digest = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest()
             same[digest].append(picture)
@@ -115,25 +115,25 @@ def check(subject: Subject, *, on_picture: Callable[[str], None] = lambda name: 
             findings.extend(_of_equals(pictures))
     order = list(Problem)
     findings.sort(key=lambda finding: order.index(finding.problem))
-    return Report(data=subject.data, counts=subject.counts, findings=tuple(findings))
+    return DataReport(data=subject.data, counts=subject.counts, findings=tuple(findings))
 
 
-def _of_classes(subject: Subject) -> Iterator[Finding]:
+def _of_classes(subject: Subject) -> Iterator[Complaint]:
     named = {name for classes in subject.counts.values() for name in classes}
     if len(named) < 2:
-        yield Finding(Problem.ONLY_ONE, tuple(sorted(named)), "a classifier tells classes apart")
+        yield Complaint(Problem.ONLY_ONE, tuple(sorted(named)), "a classifier tells classes apart")
     for (split, name), place in subject.folders.items():
         if not subject.counts[split][name]:
-            yield Finding(Problem.EMPTY, (place,), "it has none")
+            yield Complaint(Problem.EMPTY, (place,), "it has none")
     for split, classes in subject.counts.items():
         for other, others in subject.counts.items():
             for name in classes:
                 if classes[name] and not others.get(name) and (other, name) not in subject.folders:
                     why = f"there is none in {other}"
-                    yield Finding(Problem.ONE_SIDED, (subject.folders[split, name],), why)
+                    yield Complaint(Problem.ONE_SIDED, (subject.folders[split, name],), why)
 
 
-def _of_equals(pictures: list[_Picture]) -> Iterator[Finding]:
+def _of_equals(pictures: list[_Picture]) -> Iterator[Complaint]:
     """What is wrong with pictures whose pixels are the same."""
     splits = sorted({each.split for each in pictures})
     if len(splits) > 1:
@@ -141,16 +141,16 @@ def _of_equals(pictures: list[_Picture]) -> Iterator[Finding]:
         why = (
             "the same pixels" if len(labels) == 1 else f"the same pixels as {' and '.join(labels)}"
         )
-        yield Finding(Problem.LEAKED, tuple(each.name for each in pictures), why)
+        yield Complaint(Problem.LEAKED, tuple(each.name for each in pictures), why)
     for split in splits:
         inside = [each for each in pictures if each.split == split]
         labels = sorted({each.label for each in inside})
         places = tuple(each.name for each in inside)
         if len(labels) > 1:
             why = f"the same pixels as {' and '.join(labels)}"
-            yield Finding(Problem.CONFLICTING, places, why)
+            yield Complaint(Problem.CONFLICTING, places, why)
         elif len(inside) > 1:
-            yield Finding(Problem.DUPLICATE, places, "the same pixels")
+            yield Complaint(Problem.DUPLICATE, places, "the same pixels")
 
 
 def _of_layout(layout: Layout) -> Subject:

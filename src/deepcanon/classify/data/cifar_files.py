@@ -115,7 +115,7 @@ def _batch(path: Path, key: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         or not isinstance(labels, (list, np.ndarray))
         or len(labels) != len(rows)
     ):
-        raise BadInput(f"{path} is no batch of CIFAR pictures with their {key}", hint=_AGAIN)
+        raise BadInput(f"{path} is not a batch of CIFAR pictures with their {key}", hint=_AGAIN)
     return rows, np.asarray(labels, np.int64)
 
 
@@ -163,7 +163,7 @@ def _unpickled(path: Path) -> Mapping[str, Any]:
             hint=f"{_AGAIN}; nothing in it was run",
         ) from cause
     if not isinstance(content, dict):
-        raise BadInput(f"{path} is no file of CIFAR", hint=_AGAIN)
+        raise BadInput(f"{path} is not a file of CIFAR", hint=_AGAIN)
     return {_text(key): value for key, value in content.items()}
 
 

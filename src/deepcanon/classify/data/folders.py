@@ -54,7 +54,8 @@ def lay_out(root: Path) -> Layout:
 
     Names are put in the natural order (2 before 10). Hidden folders and files are left out, and
     files that do not end like a picture. Among other folders, train/ with pictures right in it is
-    a class of that name. Raises BadInput where no class has a picture, and for what is no folder.
+    a class of that name. Raises BadInput where no class has a picture, and for anything but a
+    folder.
     """
     inside = _folders(root)
     named = {path.name.casefold(): path for path in inside}

@@ -92,7 +92,7 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     """
     content = _content(path)
     if len(content) < 4 or content[:3] != b"\x00\x00\x08":
-        raise BadInput(f"{path} is no idx file of bytes", hint=_AGAIN)
+        raise BadInput(f"{path} is not an idx file of bytes", hint=_AGAIN)
     dimensions = content[3]
     start = 4 + 4 * dimensions
     shape = struct.unpack_from(f">{dimensions}I", content, 4) if len(content) >= start else ()

@@ -16,11 +16,11 @@ from deepcanon.classify.data.folders import Layout, lay_out
 from deepcanon.core.atomic import cannot_write
 from deepcanon.core.errors import BadInput
 
-__all__ = ["Split", "choose", "split"]
+__all__ = ["Divided", "choose", "split"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Split:
+class Divided:
     """What `split` wrote: for each class the number of pictures to train on and to judge by."""
 
     output: Path
@@ -37,7 +37,7 @@ class Split:
 
 def split(
     folder: str | Path, *, share: float, output: str | Path | None = None, seed: int = 0
-) -> Split:
+) -> Divided:
     """Write ``output``/train and ``output``/val with the pictures of ``folder``, a share in val.
 
     Files are hard links where the disk allows it, else copies: ``folder`` is only read, and what is
@@ -59,7 +59,7 @@ def split(
     _check_layout(layout)
     plan = {name: choose(paths, share=share, seed=seed) for name, paths in layout.train.items()}
     _write(layout, plan, target)
-    return Split(
+    return Divided(
         output=target,
         counts={name: (len(train), len(val)) for name, (train, val) in plan.items()},
     )

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Finding", "above_luck", "assignment", "at_chance", "explain"]
+__all__ = ["Cause", "above_luck", "assignment", "at_chance", "explain"]
 
 Labels = npt.NDArray[np.int64]
 
@@ -24,7 +24,7 @@ _MOST = 0.8  # of what the best order of classes explains: then moving them by o
 _SHOWN = 5  # classes named in one line at most
 
 
-class Finding(NamedTuple):
+class Cause(NamedTuple):
     """What seems to be wrong, and what to do about it. `kind` is one word for machines."""
 
     kind: str
@@ -45,7 +45,7 @@ def at_chance(labels: Labels, predicted: Labels, *, classes: int) -> bool:
     return not above_luck(hits, len(labels), luck=1 / classes)
 
 
-def explain(labels: Labels, predicted: Labels, *, names: Sequence[str]) -> list[Finding]:
+def explain(labels: Labels, predicted: Labels, *, names: Sequence[str]) -> list[Cause]:
     """What the predictions [n] for pictures of the labels [n] look like, where they look wrong.
 
     Nothing for a network that is merely not good. `names` are those of the classes.
@@ -59,7 +59,7 @@ def explain(labels: Labels, predicted: Labels, *, names: Sequence[str]) -> list[
     return found or _collapsed(labels, predicted, names=names)
 
 
-def _shifted(labels: Labels, predicted: Labels, *, classes: int) -> list[Finding]:
+def _shifted(labels: Labels, predicted: Labels, *, classes: int) -> list[Cause]:
     hits = int((labels == predicted).sum())
     luck = max(1 / classes, 2 * hits / len(labels))
     for offset, what, mend in (
@@ -72,7 +72,7 @@ def _shifted(labels: Labels, predicted: Labels, *, classes: int) -> list[Finding
         # Another order of the classes also moves some of them by one.
         if shifted > _MOST * _hits_in_the_best_order(labels, predicted, classes=classes):
             return [
-                Finding(
+                Cause(
                     "labels-shifted",
                     f"the labels are {what}: {_share(hits, len(labels))} of the pictures are "
                     f"right, and {_share(shifted, len(labels))} of them with labels moved by one",
@@ -82,7 +82,7 @@ def _shifted(labels: Labels, predicted: Labels, *, classes: int) -> list[Finding
     return []
 
 
-def _reordered(labels: Labels, predicted: Labels, *, names: Sequence[str]) -> list[Finding]:
+def _reordered(labels: Labels, predicted: Labels, *, names: Sequence[str]) -> list[Cause]:
     """Fitted on every other picture and tested on the rest: a fit on all would flatter itself."""
     classes = len(names)
     fit, test = slice(0, None, 2), slice(1, None, 2)
@@ -98,7 +98,7 @@ def _reordered(labels: Labels, predicted: Labels, *, names: Sequence[str]) -> li
     pairs_said = [f"{names[index]} is taken for {names[best[index]]}" for index in moved[:_SHOWN]]
     rest = f" and {len(moved) - _SHOWN} more" if len(moved) > _SHOWN else ""
     return [
-        Finding(
+        Cause(
             "class-order",
             f"the classes stand in another order than the network's: {', '.join(pairs_said)}{rest};"
             f" put right, {_share(after, total)} of the pictures would be, not "
@@ -118,14 +118,14 @@ def _counts(labels: Labels, predicted: Labels, *, classes: int) -> Labels:
     return counts.reshape(classes, classes)
 
 
-def _collapsed(labels: Labels, predicted: Labels, *, names: Sequence[str]) -> list[Finding]:
+def _collapsed(labels: Labels, predicted: Labels, *, names: Sequence[str]) -> list[Cause]:
     taken = np.bincount(predicted, minlength=len(names))
     favourite = int(taken.argmax())
     shown = int((labels == favourite).sum())
     if taken[favourite] < _NEARLY_ALL * len(labels) or shown > len(labels) / 2:
         return []
     return [
-        Finding(
+        Cause(
             "one-class",
             f"{_share(int(taken[favourite]), len(labels))} of the pictures are taken for "
             f"{names[favourite]}",

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from deepcanon.classify.metrics.explain import Finding
+from deepcanon.classify.metrics.explain import Cause
 from deepcanon.core.atomic import write_whole
 from deepcanon.core.errors import BadInput
 
@@ -113,7 +113,7 @@ class Report:
     top: Mapping[int, float]
     loss: float
     confusion: Counts
-    findings: tuple[Finding, ...]
+    findings: tuple[Cause, ...]
     skipped: tuple[tuple[str, str], ...]
     seconds: float
 

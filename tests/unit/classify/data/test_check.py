@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deepcanon.classify.data.check import Problem, Report, check, gather
+from deepcanon.classify.data.check import DataReport, Problem, check, gather
 from deepcanon.core.errors import BadInput
 from tests import tiny_pictures
 from tests.tiny_pictures import class_folders, picture
@@ -25,7 +25,7 @@ def found(root: Path) -> list[tuple[Problem, tuple[str, ...]]]:
 
 def test_nothing_is_wrong(tmp_path: Path) -> None:
     report = check(gather(class_folders(tmp_path, CLEAN)))
-    assert report == Report(
+    assert report == DataReport(
         data=str(tmp_path),
         counts={"train": {"cat": 2, "dog": 2}, "val": {"cat": 1, "dog": 1}},
         findings=(),

@@ -116,7 +116,7 @@ def test_a_pickle_that_would_run_a_program_is_refused_and_does_not(tmp_path: Pat
 def test_a_pickle_that_is_no_batch(content: object, tmp_path: Path) -> None:
     tiny_pictures.cifar10_python(tmp_path)
     (tmp_path / "data_batch_2").write_bytes(pickle.dumps(content))
-    refused(tmp_path, "data_batch_2 is no batch of CIFAR pictures with their labels")
+    refused(tmp_path, "data_batch_2 is not a batch of CIFAR pictures with their labels")
 
 
 def test_a_pickle_of_something_else_or_cut_short(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_a_pickle_of_something_else_or_cut_short(tmp_path: Path) -> None:
     batch = tmp_path / "data_batch_2"
     content = batch.read_bytes()
     batch.write_bytes(pickle.dumps([1, 2]))
-    refused(tmp_path, "data_batch_2 is no file of CIFAR")
+    refused(tmp_path, "data_batch_2 is not a file of CIFAR")
     batch.write_bytes(content[:500])
     refused(tmp_path, "data_batch_2 is damaged")
 
@@ -185,7 +185,7 @@ def test_idx_files_that_are_not_right(tmp_path: Path) -> None:
     # 16 bytes of head and 6 pictures of 28 * 28 bytes
     refused(tmp_path, "cut short: it has 4710 bytes of 4720")
     images.write_bytes(b"\x00\x00\x0d" + content[3:])
-    refused(tmp_path, "is no idx file of bytes")
+    refused(tmp_path, "is not an idx file of bytes")
     images.write_bytes(content)
     idx(labels, np.arange(5))
     refused(tmp_path, "has 5 labels", "6 pictures")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from deepcanon.classify.metrics.confusion import draw_confusion
-from deepcanon.classify.metrics.explain import Finding
+from deepcanon.classify.metrics.explain import Cause
 from deepcanon.classify.metrics.report import (
     ClassScore,
     Report,
@@ -78,7 +78,7 @@ def report() -> Report:
         top={1: 0.4},
         loss=1.5,
         confusion=CONFUSION,
-        findings=(Finding("one-class", "all", "train"),),
+        findings=(Cause("one-class", "all", "train"),),
         skipped=(("x.png", "x.png is empty"),),
         seconds=0.12345,
     )
