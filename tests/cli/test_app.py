@@ -218,6 +218,9 @@ def test_a_bug_is_not_the_users_fault(run: Run, monkeypatch: pytest.MonkeyPatch)
     error, hint = ran.error_lines
     assert error == "error: deepcanon itself failed: RuntimeError: first second"
     assert "--debug" in hint
+    ran = run("stylize", "photo.jpg", "--debug")
+    assert ran.code == 1 and ran.err.startswith("Traceback")
+    assert ran.err.splitlines()[-2:] == [error, "hint: please report it"]
 
 
 @pytest.mark.parametrize(

@@ -195,6 +195,6 @@ def test_a_finding(run: Run, desk: Path) -> None:
     assert "measured with seed 2, and now it is 0" in again.err
     short = ("--steps", "1", "--count", "8", "--minutes", "0", "--threads", "1")
     generated = run(*words[:2], *short, "-o", "generated")
-    assert generated.err.startswith("note: on generated pictures nothing is judged; --data DIR")
+    assert generated.err.startswith("note: on generated pictures nothing is judged; --data takes")
     refused(run(*words[:2], "--data", "gone"), "gone does not exist")
     refused(run(*words[:2], "--photo", "a.png"), "vgg-lrn takes no --photo")

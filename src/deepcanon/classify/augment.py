@@ -184,7 +184,7 @@ def cut(pixels: Pixels, box: Box, *, side: int) -> Pixels:
     part = pixels[top:bottom, left:right]
     if part.shape[:2] == (side, side):
         return part
-    # Pillow's arithmetic in a third of its time; it can cut between whole pixels only.
+    # Pillow's arithmetic in a third of its time; torch can cut at whole pixels only.
     planes = torch.from_numpy(part.copy()).permute(2, 0, 1)[None]
     view = functional.interpolate(planes, size=(side, side), mode="bilinear", antialias=True)
     return view[0].permute(1, 2, 0).numpy()

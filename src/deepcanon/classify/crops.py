@@ -6,8 +6,8 @@ How a picture is cut decides the score by points, so each way has the name that 
 - `Crops.TEN`: AlexNet, Krizhevsky et al. 2012, §4.1: the central square, its four corners and its
   centre, and the six mirrored; the ten softmax outputs are averaged. Where ``resize`` is the side
   itself, as for CIFAR, the five coincide: what is averaged is the picture and its mirror image.
-- `Crops.FIFTY`: VGG, Simonyan & Zisserman 2015, §4.3 ("multi-crop"): five by five crops over the
-  whole picture at equal distances, and the same of its mirror image; averaged as before.
+- `Crops.FIFTY`: VGG, Simonyan & Zisserman 2015, §3.2, §4.3 ("multi-crop"): five by five crops over
+  the whole picture at equal distances, and the same of its mirror image; averaged as before.
 - `Crops.DENSE`: VGG, Simonyan & Zisserman 2015, §3.2: the whole picture, over which the fully
   connected layers slide; the map of class scores is averaged (the network does that), and so are
   the softmax outputs of the picture and of its mirror image.

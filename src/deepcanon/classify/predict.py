@@ -104,8 +104,7 @@ class Classifier:
         """How many pictures to give `scores` at once: more of them only take more memory."""
         if crops is Crops.DENSE:
             return 1  # one size after another
-        crops_a_run = min(_CROPS, max(1, _PIXELS // self.side**2))
-        return max(1, crops_a_run // _CROPS_OF.get(crops, 1))
+        return max(1, _room(self.side**2) // _CROPS_OF.get(crops, 1))
 
     def check_crops(self, crops: Crops) -> None:
         """Raise `BadInput` for `Crops.DENSE` with a network that takes one size only."""
@@ -113,7 +112,7 @@ class Classifier:
             raise BadInput(
                 f"{self.path} takes pictures of {self.side}x{self.side} pixels only, "
                 "and dense means the whole picture",
-                hint=f"choose {Crops.ONE.value} or {Crops.TEN.value}",
+                hint=f"choose {Crops.ONE.value}, {Crops.TEN.value} or {Crops.FIFTY.value}",
             )
 
     def stream(
@@ -232,8 +231,13 @@ class Classifier:
         scores = np.empty((len(views), len(self.classes)), np.float32)
         for size in {each.shape for each in views}:
             alike = [index for index, each in enumerate(views) if each.shape == size]
-            batch = prepare(np.concatenate([views[index] for index in alike]), how=how)
-            each_crop = _softmax(self.logits(batch)).reshape(len(alike), size[0], -1)
+            crops = np.concatenate([views[index] for index in alike])
+            room = _room(size[1] * size[2])
+            found = [
+                _softmax(self.logits(prepare(crops[at : at + room], how=how)))
+                for at in range(0, len(crops), room)
+            ]
+            each_crop = np.concatenate(found).reshape(len(alike), size[0], -1)
             scores[alike] = each_crop.mean(axis=1)
         return scores
 
@@ -245,6 +249,11 @@ class _Waiting:
     source: Source | Picture
     name: str
     views: Pixels
+
+
+def _room(pixels: int) -> int:
+    """How many crops of so many pixels a run holds."""
+    return min(_CROPS, max(1, _PIXELS // pixels))
 
 
 def _softmax(logits: Floats) -> Floats:

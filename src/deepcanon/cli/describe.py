@@ -64,7 +64,7 @@ def describe(
     MODEL is a name of `deepcanon list`; or a .onnx or .safetensors file of deepcanon's, or the name
     of a network that ships, such as resnet20-cifar10: then how it was trained is shown.
     """
-    from deepcanon.cli.describe_file import file_named
+    from deepcanon.core.assets import file_of
     from deepcanon.core.catalog import get_card
 
     if compare is not None:
@@ -73,7 +73,7 @@ def describe(
         return
     if model is None:
         raise click.UsageError("missing argument 'MODEL'")
-    file = file_named(model)
+    file = file_of(model)
     if file is not None:
         _describe_file(file, variant=variant, size=size, as_json=as_json)
         return
@@ -102,15 +102,19 @@ def _describe_file(path: Path, *, variant: str | None, size: int | None, as_json
             f"{path} holds {record.model} {record.variant}, not {variant}",
             hint="leave --variant out",
         )
-    table = None
+    table, missing = None, ""
     card = next((each for each in list_models() if each.name == record.model), None)
-    missing = "" if card is None else _no_torch()  # a network of the user's own has no card
-    if card is not None and find_spec("torch") is not None:
+    if find_spec("torch") is None:
+        missing = _no_torch()
+    elif card is not None:  # a network of the user's own has none
         side = size or record.preprocessing.get("side")
-        table = _layers(card, variant=record.variant, size=side, settings=record.config)
+        try:
+            table = _layers(card, variant=record.variant, size=side, settings=record.config)
+        except BadInput as error:  # as of a file from another version
+            missing = f"no layers: {error.message}"
     if as_json:
         layers = {"layers": None} if table is None else table.to_dict()
-        print_json({**as_dict(path, record), **layers, "note": "" if table else missing})
+        print_json({**as_dict(path, record), **layers, "note": missing})
         return
     for line in lines(path, record):
         print(line)

@@ -9,18 +9,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from deepcanon.core.record import Record
 
-__all__ = ["FILES", "as_dict", "file_named", "lines"]
+__all__ = ["as_dict", "lines"]
 
-FILES = (".onnx", ".safetensors")
 _SHOWN = 20  # labels in a line
-
-
-def file_named(word: str) -> Path | None:
-    """The file that a word names, by its path or as what ships; None where it names a model."""
-    from deepcanon.core.assets import find, manifest
-
-    shipped = [entry["name"] for entry in manifest() if entry["file"].endswith(FILES)]
-    return find(word) if word.lower().endswith(FILES) or word in shipped else None
 
 
 def as_dict(path: Path, record: Record) -> dict[str, Any]:

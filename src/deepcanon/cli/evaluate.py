@@ -38,7 +38,7 @@ __all__ = ["evaluate"]
 )
 @click.option(
     "--crops",
-    type=click.Choice(["1-crop", "10-crop", "50-crop", "dense"]),
+    type=options.CROPS,
     help="classifier: the centre; corners, centre and mirror images; 5x5 and mirror images; or the"
     " whole."
     "  [default: 1-crop]",

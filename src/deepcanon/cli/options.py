@@ -49,9 +49,10 @@ model = click.option(
     "--model", metavar="FILE", help="A .onnx file of your own in place of the shipped network."
 )
 
+CROPS = click.Choice(["1-crop", "10-crop", "50-crop", "dense"])
 crops = click.option(
     "--crops",
-    type=click.Choice(["1-crop", "10-crop", "50-crop", "dense"]),
+    type=CROPS,
     default="1-crop",
     show_default=True,
     help="Show the network the centre; corners, centre and mirror images; 5x5 of the picture and "

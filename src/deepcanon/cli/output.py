@@ -158,15 +158,15 @@ def _run(call: Callable[[], int], *, seen: Sequence[int], debug: bool) -> int:
     except Exception as error:
         if (code_of_exit := _exit_code(error)) is not None:
             return code_of_exit
-        _trace(debug)
-        if seen and isinstance(error, ImportError):
-            return _interrupted("")
         usage = _usage_error(error)
         if usage is not None:
             note(usage[0])
             note(usage[1])
             return 2
-        print_error(_unexpected(error))
+        _trace(debug)
+        if seen and isinstance(error, ImportError):
+            return _interrupted("")
+        print_error(_unexpected(error, debug=debug))
         return Failed.exit_code
 
 
@@ -200,13 +200,13 @@ def _usage_error(error: Exception) -> tuple[str, str] | None:
     return f"error: {text}", f"hint: {command} --help shows the options and an example"
 
 
-def _unexpected(error: Exception) -> DeepcanonError:
+def _unexpected(error: Exception, *, debug: bool) -> DeepcanonError:
     if isinstance(error, MemoryError):
         return Failed("there is not enough memory", hint="make the picture smaller: --max-size")
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return Failed(
         f"deepcanon itself failed: {text}",
-        hint="the same command with --debug shows where; please report it",
+        hint="please report it" if debug else "the same command with --debug shows where",
     )
 
 

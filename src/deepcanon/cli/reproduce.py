@@ -18,13 +18,13 @@ __all__ = ["reproduce"]
 
 
 def _counts(_context: click.Context, _option: click.Parameter, text: str | None) -> Any:
-    """ "100,40" -> (100, 40)."""
+    """ "30,50" -> (100, 40)."""
     if text is None:
         return None
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError as cause:
-        raise click.BadParameter(f"'{text}' is not a list of counts such as 100,40") from cause
+        raise click.BadParameter(f"'{text}' is not a list of counts such as 30,50") from cause
 
 
 @click.command(
@@ -147,9 +147,10 @@ def reproduce(
         "threads": threads,
     }
     check_folder(Path(output))
-    given = _matched(name, settings, taken=set(inspect.signature(run).parameters))
-    if "data" in inspect.signature(run).parameters and data in (None, "standin") and not quiet:
-        note("note: on generated pictures nothing is judged; --data DIR takes real ones: CIFAR-10")
+    taken = set(inspect.signature(run).parameters)
+    given = _matched(name, settings, taken=taken)
+    if "data" in taken and data in (None, "standin") and not (quiet or as_json):
+        note("note: on generated pictures nothing is judged; --data takes real ones, as CIFAR-10")
     with _bar(name, quiet=quiet or as_json) as on_progress:
         done = run(output, on_progress=on_progress, **given)
     if as_json:

@@ -23,6 +23,7 @@ __all__ = [
     "cache_folder",
     "enter",
     "fetch",
+    "file_of",
     "find",
     "manifest",
     "set_offline",
@@ -36,6 +37,7 @@ FOLDER = Path(__file__).resolve().parent.parent / "assets"
 Progress = Callable[[int, int | None], None]  # bytes so far, bytes in all if known
 Watch = Callable[[str], AbstractContextManager[Progress]]
 
+_NETWORKS = (".onnx", ".safetensors")  # what our networks are kept in
 _CHUNK = 1 << 20
 _TIMEOUT = 30.0  # seconds without a byte
 _SCHEMES = ("http", "https", "file")
@@ -104,6 +106,15 @@ def find(model: str | Path) -> Path:
         return shipped(str(model))
     with opened(path, what="model file"):
         return path
+
+
+def file_of(word: str) -> Path | None:
+    """The file that a word names, by its path or as a network that ships; None for other words.
+
+    Raises what `find` raises.
+    """
+    ships = {entry["name"] for entry in manifest() if entry["file"].endswith(_NETWORKS)}
+    return find(word) if word in ships or word.lower().endswith(_NETWORKS) else None
 
 
 def ships(path: Path) -> str | None:

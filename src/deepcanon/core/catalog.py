@@ -45,7 +45,8 @@ INDEX = Path(__file__).resolve().parent.parent / "assets" / "catalog.json"
 class Variant:
     """One named set of choices; `differs` says how it departs from the paper ("" = it does not).
 
-    `weights` are the names of published weights that fit it, such as "imagenet".
+    `weights` are the names of published weights that fit it, such as "imagenet"; a name that some
+    network has and this variant has not is refused before its loader is asked.
     """
 
     config: Any

@@ -60,18 +60,22 @@ class MissingExtra(BadInput):
 
 
 def how_to_install(extra: str) -> str:
-    """The command that adds an optional extra, to a clone where this deepcanon runs from one."""
+    """The command that adds an optional extra, from wherever this deepcanon was installed."""
     import json
     from importlib.metadata import PackageNotFoundError, distribution
-    from urllib.parse import unquote, urlsplit
+    from urllib.parse import urlsplit
+    from urllib.request import url2pathname
 
     try:
-        origin = json.loads(distribution("deepcanon").read_text("direct_url.json") or "{}")
-    except PackageNotFoundError:
-        origin = {}
-    if not origin.get("dir_info", {}).get("editable"):
-        return f'pip install "deepcanon[{extra}]"'
-    return f'pip install -e "{unquote(urlsplit(origin["url"]).path)}[{extra}]"'
+        origin = json.loads(distribution("deepcanon").read_text("direct_url.json") or "")
+        url = str(origin["url"])
+    except (PackageNotFoundError, ValueError, KeyError, TypeError):
+        return f'pip install "deepcanon[{extra}]"'  # from an index
+    if "dir_info" in origin:
+        editable = "-e " if origin["dir_info"].get("editable") else ""
+        return f'pip install {editable}"{url2pathname(urlsplit(url).path)}[{extra}]"'
+    kind = f"{origin['vcs_info']['vcs']}+" if "vcs_info" in origin else ""
+    return f'pip install "deepcanon[{extra}] @ {kind}{url}"'
 
 
 def _rebuild(kind: type[DeepcanonError], message: str, hint: str) -> DeepcanonError:

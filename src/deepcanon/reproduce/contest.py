@@ -332,7 +332,9 @@ def _kept(path: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
         there, kept = dict(table["settings"]), dict(table["contestants"])
         for each in kept.values():
             Curve.from_dict(each)
-            each["recipe"].keys(), each["date"], each["machine"]
+            each["recipe"].keys()
+            for key in ("date", "machine"):  # of the whole table in tables written before
+                each.setdefault(key, table.get(key, "unknown"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as cause:
         raise BadInput(f"{path} is not a table of this reproduction", hint=other) from cause
     changed = [key for key in settings if there.get(key) != settings[key]]

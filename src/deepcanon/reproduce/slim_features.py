@@ -50,7 +50,8 @@ from deepcanon.style.sheet import contact_sheet
 from deepcanon.training import provenance
 
 PAINTINGS = 3
-PIXELS = LBFGS(history=20)  # of VGG16's own descent: MODERN's but for the coordinates
+PIXELS = LBFGS(history=20)  # of VGG16's own descent: MODERN's but for the levels
+LEVELS = MODERN.optimiser.levels if isinstance(MODERN.optimiser, LBFGS) else 1
 METHODS = ("vgg16", "slim", "schedule")
 _AIMS = {"iteration": "≥ 6", "early": "≤ 0.25", "late": "≤ 0.5"}
 
@@ -79,7 +80,8 @@ def run(
     `photos` is a folder (of which the photographs that training leaves out are taken) or a glob,
     up to `count` of them that can be read (the table says which were skipped); `paintings`
     likewise, the first three, all readable. Without them generated ones stand in. Pictures are
-    `size` x `size`. VGG16 runs `iterations`, slim as many, the schedule
+    `size` x `size`. VGG16 runs `iterations`, slim as many or as the schedule, which
+    is
     (under slim, under VGG16); `variation` is the total-variation weight under slim. After
     `minutes` no further pair of pictures is begun. The files are written after each pair.
     Raises BadInput for counts below 1.
@@ -87,7 +89,7 @@ def run(
     if len(schedule) != 2 or min(iterations, count, *schedule) < 1:
         raise BadInput(
             f"iterations {iterations}, schedule {schedule} and count {count} are counts",
-            hint="give 1 or more of each, and a schedule of two: --schedule 100,40",
+            hint="give 1 or more of each, and a schedule of two: --schedule 30,50",
         )
     skipped: list[str] = []
     contents = _photos(photos, count=count, size=size, seed=seed, on_skip=skipped.append)
@@ -183,16 +185,16 @@ class _Race:
             keep=_early(self.large_iterations),
             optimiser=PIXELS,
         )
-        coarse_too = self.config.optimiser
+        in_levels = self.config.optimiser
         small = descent(
             photo,
             judge="slim",
             iterations=self.small_iterations,
             keep=switch,
-            optimiser=coarse_too,
+            optimiser=in_levels,
         )
         middle = small.pictures[small.iterations.index(switch)]
-        end = descent(middle, judge="vgg16", iterations=last, keep=last, optimiser=coarse_too)
+        end = descent(middle, judge="vgg16", iterations=last, keep=last, optimiser=in_levels)
         return {"vgg16": large, "slim": small, "schedule": small.then(end, at=switch)}
 
     def loss(self, photo: Picture, painting: Picture, *, judge: str) -> StageLoss:
@@ -292,7 +294,8 @@ def markdown(table: dict[str, Any]) -> str:
     lines = [
         f"{len(table['pairs'])} of {table['of_pairs']} pairs of pictures, {table['size']}², "
         f"{table['machine']}; schedule {table['schedule'][0]} iterations "
-        f"under slim, {table['schedule'][1]} under VGG16.",
+        f"under slim, {table['schedule'][1]} under VGG16. VGG16's own descent moves pixels, the "
+        f"others a pyramid of {table['levels']['slim']} levels.",
         "",
         "| | aim | median | min | max | pairs that reach it |",
         "|---|---|---|---|---|---|",
@@ -351,6 +354,7 @@ def _head(
         "beta": race.config.beta,
         "variation": race.config.variation,
         "variation_under_slim": race.small_config.variation,
+        "levels": {"vgg16": PIXELS.levels, "slim": LEVELS, "schedule": LEVELS},
     }
 
 

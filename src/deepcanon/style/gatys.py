@@ -174,7 +174,7 @@ MODERN = replace(
     alpha=1e-4,  # Fig. 3's smallest, 5·10⁻⁴, hardly departs from the photograph it starts from here
     variation=30.0,  # ours: about a tenth of the loss at the end
     start=Start.CONTENT,
-    # Ours: a fifth of the memory, and coarse coordinates beside the pixels, which save iterations.
+    # Ours: a quarter of the memory; coarse coordinates beside the pixels save iterations.
     optimiser=LBFGS(history=20, levels=6),
     stages=octaves(150),  # ours
 )

@@ -1,4 +1,4 @@
-"""Repainting by descent: the pixels of a picture are the parameters, a loss is made small.
+"""Repainting by descent: a picture, in pixels or as a pyramid, changes until a loss is small.
 
 Nothing here knows a paper. What is minimised is an `Objective`; `descend` walks down it step by
 step, and `run_stages` does so stretch by stretch: each `Stage` has its size and feature network.
@@ -35,7 +35,7 @@ from deepcanon.style.pyramid import merge, split
 
 # torch shortens the first L-BFGS step to a total change of 1 over all pixels, which is so little
 # that the first curvature is rounding noise: from a grey start, 30 iterations then reach twice the
-# loss. One grey level a pixel, on average, is enough.
+# loss. One grey level a coordinate, on average, is enough.
 FIRST_STEP = 1 / 255
 SMALLEST_SIDE = 64  # a coarse stage does not go below: the deep layers would see a few positions
 
@@ -52,7 +52,7 @@ class LBFGS:
     """Limited-memory BFGS (torch's), one iteration a step."""
 
     learning_rate: float = 1.0  # torch's default, and the authors' notebook
-    history: int = 100  # torch's default, and the notebook; 2.5 GB of memory at 1024x1024
+    history: int = 100  # torch's default, and the notebook; 2.5 GB at 1024x1024, in pixels
     line_search: LineSearch = LineSearch.NONE  # torch's default, and the notebook
     levels: int = 1  # of the `pyramid` whose maps are the coordinates; 1: the pixels alone
 
@@ -286,6 +286,7 @@ def descend(
         _check(losses, done=done, optimiser=optimiser)
         terms.total.backward()  # type: ignore[no-untyped-call]
         slopes = [each.grad for each in maps if each.grad is not None]
+        assert len(slopes) == len(maps)
         if scale is None:
             steepness = sum(slope.abs().sum().item() for slope in slopes) / count
             scale = 1 / steepness if steepness > 0 and math.isfinite(1 / steepness) else 1.0

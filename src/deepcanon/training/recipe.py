@@ -180,7 +180,7 @@ def _from_file(path: Path) -> tuple[str, Mapping[str, Any]]:
         where = f", line {mark.line + 1}" if mark is not None else ""
         problem = getattr(cause, "problem", None) or "it cannot be parsed"
         raise BadInput(
-            f"{path}{where} is no YAML: {problem}",
+            f"{path}{where} is not YAML: {problem}",
             hint="deepcanon recipes show NAME prints one to copy",
         ) from cause
     if not isinstance(content, dict) or not isinstance(content.get("recipe"), str):

@@ -197,6 +197,14 @@ def test_ten_crops_fill_a_batch_ten_at_a_time(model: Path) -> None:
     assert counting.runs == [60, 10]
 
 
+def test_many_large_crops_of_one_picture_are_run_in_parts(tmp_path: Path) -> None:
+    classifier = made(tmp_path, preprocessing={**PLAIN.to_dict(), "side": 224, "resize": 256})
+    counting = counted(classifier)
+    (found,) = classifier.scores([plain("red", size=(256, 300))], crops=Crops.FIFTY)
+    assert counting.runs == [15, 15, 15, 5]
+    assert found == pytest.approx(softmax([GAIN, 0, 0]), rel=1e-5)
+
+
 def test_batches_of_large_crops_are_smaller(tmp_path: Path) -> None:
     classifier = made(tmp_path, preprocessing={**PLAIN.to_dict(), "side": 224, "resize": 256})
     assert [classifier.batch(crops) for crops in Crops] == [15, 1, 1, 1]

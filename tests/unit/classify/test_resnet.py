@@ -344,7 +344,7 @@ def test_imagenet_is_refused_where_nothing_is_published(name: str, variant: str 
 
 
 def test_no_imagenet_weights_for_cifar_networks() -> None:
-    with pytest.raises(BadInput, match="no published ImageNet weights"):
+    with pytest.raises(BadInput, match="no published imagenet weights for resnet20 paper"):
         create_model("resnet20", weights="imagenet")
 
 

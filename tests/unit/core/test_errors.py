@@ -41,10 +41,15 @@ def test_a_missing_extra_says_what_to_install() -> None:
             '{"url": "file:///home/you/my%20clone", "dir_info": {"editable": true}}',
             'pip install -e "/home/you/my clone[train]"',
         ),
-        ('{"url": "https://a.b/c.git", "vcs_info": {}}', 'pip install "deepcanon[train]"'),
+        (
+            '{"url": "https://a.b/c.git", "vcs_info": {"vcs": "git"}}',
+            'pip install "deepcanon[train] @ git+https://a.b/c.git"',
+        ),
+        ('{"url": "file:///home/you/c", "dir_info": {}}', 'pip install "/home/you/c[train]"'),
+        ("{", 'pip install "deepcanon[train]"'),
     ],
 )
-def test_in_a_clone_the_clone_is_installed(
+def test_it_is_installed_from_where_it_came(
     direct_url: str | None, wanted: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(

@@ -93,6 +93,9 @@ def test_a_whole_run(tmp_path: Path) -> None:
 def test_a_student_as_good_as_its_teacher_reaches_what_it_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    curves = quick(tmp_path / "levels", student=TinyFeatures()).table["pairs"][0]["curves"]
+    ours, theirs = ([point[2] for point in curves[name][:5]] for name in ("slim", "vgg16"))
+    assert ours != pytest.approx(theirs)  # in other coordinates
     in_pixels = replace(MODERN, optimiser=slim_features.PIXELS)
     monkeypatch.setattr(slim_features, "MODERN", in_pixels)
     (first, *_) = quick(tmp_path, student=TinyFeatures()).table["pairs"]
@@ -197,6 +200,7 @@ def test_the_page() -> None:
         "of_pairs": 30,
         "size": 256,
         "machine": "x86_64, 2 cores, torch 2.6, 2 threads",
+        "levels": {"vgg16": 1, "slim": 6, "schedule": 6},
         "schedule": [100, 40],
         "summary": summary([pair(6.0, 0.2, None)]),
     }

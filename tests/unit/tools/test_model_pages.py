@@ -100,7 +100,6 @@ def test_a_page_says_what_the_card_says(tmp_path: Path, card: dict[str, Any], so
     assert "**What was new.** Depth." in text
     assert "| `paper` (default) | nothing |  |" in text
     assert "| `modern` | twice as wide | `imagenet` |" in text
-    assert "| `modern` | twice as wide |" in text
     assert "| `width` | `64` | `128` |" in text
     assert "| `depth` | `3` | same |" in text
     assert '| `norm` |  | `"batch"` |' in text

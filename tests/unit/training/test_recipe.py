@@ -204,9 +204,9 @@ def test_a_file_says_its_base_and_what_differs(tmp_path: Path) -> None:
         ("recipe: everything\nsteps: many", "steps = 'many'"),
         ("recipe: everything\nsteps: true", "steps is True, which is not a number"),
         ("recipe: everything\nphotos: 2024", "photos = 2024: input should be a valid string"),
-        ("recipe: everything\nsteps: [1", "mine.yaml, line 2 is no YAML"),
-        ("recipe: !!python/object/apply:os.getcwd []", "is no YAML"),
-        ("recipe: everything\n\tsteps: 1", "is no YAML"),
+        ("recipe: everything\nsteps: [1", "mine.yaml, line 2 is not YAML"),
+        ("recipe: !!python/object/apply:os.getcwd []", "is not YAML"),
+        ("recipe: everything\n\tsteps: 1", "is not YAML"),
     ],
 )
 def test_bad_files(text: str, error: str, tmp_path: Path) -> None:

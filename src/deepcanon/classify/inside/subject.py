@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from deepcanon.classify.weights.filled import filled
-from deepcanon.core.assets import find, manifest
+from deepcanon.core.assets import file_of
 from deepcanon.core.catalog import check_weights, create_model, get_card
 from deepcanon.core.errors import BadInput
 from deepcanon.core.near import did_you_mean
@@ -90,7 +90,7 @@ def open_subject(
     square it is shown, in place of the record's or the catalogue's. Raises BadInput for names and
     files that do not fit together, for a network of another domain and a side that is too small.
     """
-    path = _file(model)
+    path = file_of(model)
     if path is not None:
         if weights is not None or variant is not None:
             raise BadInput(
@@ -133,14 +133,6 @@ def open_subject(
         if weights is None
         else "",
     )
-
-
-def _file(model: str) -> Path | None:
-    """The file that ``model`` names, itself or as what ships; None for a name of the catalogue."""
-    ships = {entry["name"] for entry in manifest() if entry["kind"] == "network"}
-    if model in ships or Path(model).suffix.lower() in (".onnx", ".safetensors"):
-        return find(model)
-    return None
 
 
 def _preprocessing(net: nn.Module, known: Mapping[str, Any]) -> Preprocessing:
