@@ -264,7 +264,7 @@ def test_an_npz_that_is_not_right(tmp_path: Path) -> None:
     refused(file, "no .npz of plain arrays")
 
 
-@pytest.mark.parametrize("part", ["sources", "augment", "split", "check"])
+@pytest.mark.parametrize("part", ["sources", "split", "check"])
 def test_pictures_need_no_torch(part: str) -> None:
     program = f"""
 import sys
