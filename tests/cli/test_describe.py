@@ -197,5 +197,6 @@ def test_of_many_labels_the_first_are_shown(run: Run, tmp_path: Path) -> None:
 
 def test_a_file_that_is_not_there_and_a_variant_that_it_does_not_hold(run: Run) -> None:
     refused(run("describe", "gone.onnx"), "gone.onnx does not exist")
+    refused(run("describe", "photo.jpg"), "photo.jpg is not a .onnx or .safetensors file")
     hint = refused(run("describe", "multistyle", "--variant", "paper"), "holds johnson multistyle")
     assert hint == "hint: leave --variant out"

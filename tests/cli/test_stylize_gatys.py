@@ -209,6 +209,7 @@ def test_without_the_make_half_it_says_what_to_install(
     run: Run, studio: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stylize, "find_spec", lambda name: None)
+    refused(run("stylize", "photo.png", "--style", "gone.jpg"), "gone.jpg does not exist")
     hint = refused(run(*BASE), "a painting of your own")
     assert hint == f"hint: {how_to_install('train')}"
 

@@ -16,7 +16,7 @@ import click
 
 from deepcanon.cli import options
 from deepcanon.cli.output import note, print_json
-from deepcanon.core.errors import how_to_install
+from deepcanon.core.errors import BadInput, how_to_install
 
 if TYPE_CHECKING:
     from deepcanon.cli.compare import Side
@@ -77,6 +77,11 @@ def describe(
     if file is not None:
         _describe_file(file, variant=variant, size=size, as_json=as_json)
         return
+    if Path(model).suffix:
+        raise BadInput(
+            f"{model} is not a .onnx or .safetensors file",
+            hint="describe such a file of deepcanon's, or a name of deepcanon list",
+        )
     card = get_card(model)
     variant = _known(card, variant)
     table = None
@@ -93,7 +98,6 @@ def describe(
 def _describe_file(path: Path, *, variant: str | None, size: int | None, as_json: bool) -> None:
     from deepcanon.cli.describe_file import as_dict, lines
     from deepcanon.core.catalog import list_models
-    from deepcanon.core.errors import BadInput
     from deepcanon.core.record import read_record
 
     record = read_record(path)
@@ -127,8 +131,6 @@ def _describe_file(path: Path, *, variant: str | None, size: int | None, as_json
 def _refuse_with_compare(
     compare: tuple[str, str], *, model: str | None, variant: str | None
 ) -> None:
-    from deepcanon.core.errors import BadInput
-
     if model is not None:
         raise BadInput(
             f"{model} stands beside the two networks of --compare",
@@ -168,8 +170,6 @@ def _side(word: str, *, size: int | None) -> Side:
 
 
 def _known(card: ModelCard, variant: str | None) -> str:
-    from deepcanon.core.errors import BadInput
-
     if variant is None:
         return card.default
     if variant not in card.variants:

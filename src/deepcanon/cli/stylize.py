@@ -216,11 +216,13 @@ def _gatys(
     painting: str, look: Look, descent: Descent, *, threads: int | None, quiet: bool
 ) -> Method:
     """Optimisation of the picture itself; the painting may be any picture."""
+    from deepcanon.core.images import load, resize, shrink
+
+    model = load(painting)  # what is wrong with it is said before PyTorch is asked for
     if find_spec("torch") is None:
         raise MissingExtra(extra="train", need="repainting after a painting of your own (Gatys)")
     import torch
 
-    from deepcanon.core.images import load, resize, shrink
     from deepcanon.style import gatys
     from deepcanon.style.color import finish
     from deepcanon.style.features import load_features
@@ -237,7 +239,6 @@ def _gatys(
             "--seed is that of the noise, and the descent starts from the photograph",
             hint="add --start noise, or leave --seed out",
         )
-    model = load(painting)
     features = load_features(descent.features or FEATURES, pooling=config.pooling)
     if threads is not None:
         torch.set_num_threads(threads)

@@ -76,10 +76,11 @@ def shipped(name: str) -> Path:
     """
     entries = {entry["name"]: entry for entry in manifest()}
     if name not in entries:
-        shown = f"shipped: {', '.join(entries) or 'nothing'}"
+        networks = [entry["name"] for entry in manifest() if entry["kind"] != "photo"]
+        shown = f"networks that ship: {', '.join(networks) or 'none'}; or give the path of a file"
         raise BadInput(
             f"nothing named '{name}' ships with deepcanon",
-            hint=did_you_mean(name, entries, otherwise=shown),
+            hint=did_you_mean(name, networks, otherwise=shown),
         )
     entry = entries[name]
     path = FOLDER / entry["file"]

@@ -75,10 +75,13 @@ def choose(name_or_file: str, *, settings: Sequence[str] = ()) -> Chosen:
     names its base (``recipe: NAME``) and holds only the keys that differ. Raises
     BadInput for a recipe, key or value that is not right, naming it.
     """
+    from_file = _is_file(name_or_file)
+    if not from_file:
+        find(name_or_file)  # a name that there is not is said before packages are asked for
     if find_spec("pydantic") is None or find_spec("yaml") is None:
         raise MissingExtra(extra="train", need="training")
     path = Path(name_or_file)
-    if _is_file(name_or_file):
+    if from_file:
         name, changes = _from_file(path)
         title = path.stem
     else:
