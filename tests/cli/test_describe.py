@@ -137,6 +137,14 @@ def test_two_for_machines_of_chosen_variants(run: Run) -> None:
             assert sum(stage[name] for stage in side["stages"]) == side[name]
 
 
+def test_what_ships_beside_the_papers_own(run: Run) -> None:
+    ran = run("describe", "--compare", "resnet20-cifar10", "resnet20")
+    assert (ran.code, ran.err) == (0, "")
+    rows = [line.split() for line in ran.out.splitlines() if line.strip()]
+    assert " ".join(rows[0]) == "resnet20-cifar10 (resnet20 paper) resnet20"
+    assert ["parameters", "269,722", "269,722"] in rows
+
+
 def test_compared_without_torch(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
     ran = run("describe", "--compare", "vgg16", "resnet50")

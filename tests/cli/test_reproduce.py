@@ -35,10 +35,7 @@ def test_without_a_name_it_lists_them(run: Run) -> None:
     ran = run("reproduce")
     assert (ran.code, ran.err) == (0, "")
     for name, entry in REPRODUCTIONS.items():
-        (line,) = (line for line in ran.out.splitlines() if line.startswith(f"{name} "))
-        assert entry.row in line
-        assert entry.help in line
-        assert entry.cost in line
+        assert f"\n{name} ({entry.row})\n    {entry.help}\n    {entry.cost}\n" in ran.out
     listed = run("reproduce", "--json").json
     assert [each["name"] for each in listed] == list(REPRODUCTIONS)
     assert set(listed[0]) == {"name", "row", "help", "cost"}

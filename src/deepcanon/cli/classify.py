@@ -68,6 +68,10 @@ def classify(
     """Name what pictures show, with the probability of each class.
 
     PICTURE... are files, folders, globs, or - for standard input.
+
+    The network that ships knows ten things and finds one of them in every picture: airplane,
+    automobile, bird, cat, deer, dog, frog, horse, ship and truck, as CIFAR-10 has them. For others
+    give --model, which `deepcanon train classifier` makes from a folder of your own pictures.
     """
     from deepcanon.classify.crops import Crops
     from deepcanon.classify.predict import DEFAULT, Classifier

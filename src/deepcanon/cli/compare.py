@@ -16,20 +16,12 @@ _CONVOLUTIONS = ("Conv2d", "ConvTranspose2d")
 
 @dataclass(frozen=True, kw_only=True)
 class Side:
-    """One of the two: its card, the variant, and its layers (None without PyTorch)."""
+    """One of the two: its name, its card, the variant, and its layers (None without PyTorch)."""
 
+    title: str
     card: ModelCard
     variant: str
     table: LayerTable | None
-
-    @property
-    def title(self) -> str:
-        """The name, with the variant where it is not the default."""
-        return (
-            self.card.name
-            if self.variant == self.card.default
-            else f"{self.card.name} {self.variant}"
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +131,9 @@ def _sums(table: LayerTable) -> dict[str, str]:
         "layers with weights": str(len(weighted)),
         "parameters": f"{table.parameters:,}",
         "multiply-adds": f"{table.multiply_adds:,}",
-        "receptive field": "" if field is None else f"{field[0]}x{field[1]}",
+        "receptive field of the last convolution": ""
+        if field is None
+        else f"{field[0]}x{field[1]}",
     }
 
 

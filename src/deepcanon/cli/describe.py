@@ -43,7 +43,7 @@ _WIDEST = 1000  # characters of a table
     "--compare",
     nargs=2,
     metavar="A B",
-    help="Put two networks side by side in place of MODEL; NAME:VARIANT is one of a variant.",
+    help="Put two networks side by side in place of MODEL; each as MODEL, or as NAME:VARIANT.",
 )
 @click.option("--variant", metavar="NAME", help="Of which variant.  [default: the model's own]")
 @click.option(
@@ -156,17 +156,28 @@ def _compare(compare: tuple[str, str], *, size: int | None, as_json: bool) -> No
 
 
 def _side(word: str, *, size: int | None) -> Side:
-    """One of the networks to compare, from NAME or NAME:VARIANT."""
+    """One of the networks to compare: NAME, NAME:VARIANT, a file, or what ships."""
     from deepcanon.cli.compare import Side
+    from deepcanon.core.assets import file_of
     from deepcanon.core.catalog import get_card
+    from deepcanon.core.record import read_record
 
-    name, _, variant = word.partition(":")
-    card = get_card(name)
-    chosen = _known(card, variant or None)
+    file = file_of(word)
+    settings: Mapping[str, Any] = {}
+    if file is not None:
+        record = read_record(file)
+        card, chosen, settings = get_card(record.model), record.variant, record.config
+        size = size or record.preprocessing.get("side")
+        title = f"{word} ({card.name} {chosen})"
+    else:
+        name, _, variant = word.partition(":")
+        card = get_card(name)
+        chosen = _known(card, variant or None)
+        title = card.name if chosen == card.default else f"{card.name} {chosen}"
     table = None
     if find_spec("torch") is not None:
-        table = _layers(card, variant=chosen, size=size)
-    return Side(card=card, variant=chosen, table=table)
+        table = _layers(card, variant=chosen, size=size, settings=settings)
+    return Side(title=title, card=card, variant=chosen, table=table)
 
 
 def _known(card: ModelCard, variant: str | None) -> str:

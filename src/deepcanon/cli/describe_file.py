@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,7 +12,8 @@ if TYPE_CHECKING:
 
 __all__ = ["as_dict", "lines"]
 
-_SHOWN = 20  # labels in a line
+_SHOWN = 20  # labels at most
+_WIDE = 100  # characters of a line
 
 
 def as_dict(path: Path, record: Record) -> dict[str, Any]:
@@ -20,7 +22,7 @@ def as_dict(path: Path, record: Record) -> dict[str, Any]:
 
 
 def lines(path: Path, record: Record) -> list[str]:
-    """The record as lines of text, for a person."""
+    """The record as lines of text, for a person; what is long goes on in lines set further in."""
     shown = ", ".join(record.labels[:_SHOWN])
     more = len(record.labels) - _SHOWN
     facts = {
@@ -35,7 +37,11 @@ def lines(path: Path, record: Record) -> list[str]:
         "licence": record.licence,
         "notes": record.notes,
     }
-    return [str(path), *(f"  {name}: {text}" for name, text in facts.items() if text)]
+    found = [str(path)]
+    for name, text in facts.items():
+        if text:
+            found += wrap(f"{name}: {text}", _WIDE, initial_indent="  ", subsequent_indent="      ")
+    return found
 
 
 def _pairs(content: dict[str, Any]) -> str:

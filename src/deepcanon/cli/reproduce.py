@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from deepcanon.cli import options
-from deepcanon.cli.output import note, print_json, print_table, progress
+from deepcanon.cli.output import note, print_json, progress
 from deepcanon.core.errors import BadInput
 
 __all__ = ["reproduce"]
@@ -209,8 +209,9 @@ def _list(*, as_json: bool) -> None:
             ]
         )
         return
-    rows = [(name, each.row, each.help, each.cost) for name, each in REPRODUCTIONS.items()]
-    print_table(rows, head=("name", "row", "what it is", "cost"))
+    print("NAME (its row in docs/coverage.md): what it measures; what it costs")
+    for name, each in REPRODUCTIONS.items():
+        print(f"\n{name} ({each.row})\n    {each.help}\n    {each.cost}")
 
 
 @contextmanager

@@ -331,7 +331,8 @@ def _check_johnson(painting: str | None, descent: Descent) -> None:
     if painting is not None:
         raise BadInput(
             f"--method johnson has no network for {painting}",
-            hint=f"train one: deepcanon train new-style --set painting={painting}",
+            hint=f"train one: deepcanon train new-style --set painting={painting} "
+            "--set photos=photos/, or leave --method out",
         )
 
 

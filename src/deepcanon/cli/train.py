@@ -58,7 +58,7 @@ def train(
     as_json: bool,
     quiet: bool,
 ) -> int:
-    """Train a recipe on your own data.
+    """Train a recipe on your own data. Needs PyTorch.
 
     RECIPE is a name (`deepcanon recipes` lists them) or a YAML file that changes one
     (`deepcanon recipes show NAME` prints one to copy).

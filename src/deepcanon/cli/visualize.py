@@ -104,7 +104,7 @@ def visualize(
 ) -> int:
     """Show what the layers of a classifier see: its filters; the maps of a picture; what in the
     picture excited a channel, by a deconvnet or guided backpropagation; or the patches of many
-    pictures that excite it most. Shallow layers see parts, deep layers wholes.
+    pictures that excite it most. Shallow layers see parts, deep layers wholes. Needs PyTorch.
 
     MODEL is a network that ships (resnet20-cifar10), a name of the catalogue, or a .onnx or
     .safetensors file of deepcanon's.
