@@ -25,6 +25,7 @@ QUICK = ("batch=1", "precision=float32")
 NETWORK = (
     *(
         "side=24",
+        "margin=4",
         "painting_side=16",
         "content_tap=relu2_1",
         "style_taps={relu1_1: 0.5, relu3_1: 0.5}",

@@ -87,6 +87,7 @@ class TransformRecipe:
     warmup: int = 100  # steps until the full rate, a tenth of all at most; ours
     schedule: Literal["cosine", "constant"] = "cosine"  # of the rate after the warmup; ours
     ema_decay: float = 0.998  # share of the moving average of the weights that a step keeps; ours
+    margin: int = 24  # mirrored pixels around what the network sees, cut off as in use; ours
     shift: int = 8  # reflected rows and columns around what the judge sees; ours
     content_tap: str = "relu2_2"  # Johnson et al. 2016, §4.1
     # Tap -> its share of the style loss; ours.
@@ -95,7 +96,7 @@ class TransformRecipe:
     style_weight: float = 12.0  # ours: at 20 the content goes
     tv_weight: float = 8.0  # ours
     tone_weight: float = 0.5  # ours: what it costs when light and dark change places
-    lattice_weight: float = 1000.0  # ours: a raster of two grey levels costs about 0.06
+    lattice_weight: float = 6.0  # ours: what a picture of nothing but a raster costs
     seed: int = 0
     precision: Precision = "auto"
     checkpoint_every: int = 500  # steps
@@ -103,8 +104,9 @@ class TransformRecipe:
 
     def __post_init__(self) -> None:
         # The network paints 16 pixels and more, and mirrors need more than they show.
-        ranges = {"side": (24, ANY), "painting_side": (16, ANY), "preview_every": (1, ANY)}
-        refuse_outside(self, {**PACE, **ranges, "shift": (0, 8), "ema_decay": (0, 1)})
+        sides = {"side": (24, ANY), "painting_side": (16, ANY), "margin": (0, self.side - 1)}
+        shares = {"shift": (0, 8), "ema_decay": (0, 1)}
+        refuse_outside(self, {**PACE, **sides, **shares, "preview_every": (1, ANY)})
         if not self.style_taps:
             raise BadInput("style_taps is empty", hint="as in --set style_taps={relu2_2: 1}")
 
@@ -181,6 +183,7 @@ RECIPES: dict[str, Recipe] = {
         warmup=0,
         schedule="constant",
         ema_decay=0.0,
+        margin=0,
         shift=0,
         tone_weight=0.0,
         lattice_weight=0.0,
@@ -194,7 +197,7 @@ RECIPES: dict[str, Recipe] = {
     # Second part, against VGG16, with `start` where the first ended. Less content than above, as
     # light, dark and the raster have terms of their own now; pictures of 256 pixels, as those that
     # are looked at: smaller crops teach other textures. Not run as it stands: docs/LOG.md tells the
-    # eight shorter runs whose end ships, the last two of which took 80 minutes.
+    # nine shorter runs whose end ships, the last three of which took two hours.
     "multistyle-finish": replace(
         _MULTISTYLE,
         features="vgg16",

@@ -15,9 +15,9 @@ their targets, so that one set of weights serves paintings whose Gram matrices d
 (the paper's lambdas therefore mean nothing here); total variation is a mean, not a sum; photographs
 are square crops of 0.6 to 1 of the shorter side, mirrored half of the time, where the paper scales
 whole ones to 256 x 256. With all but `johnson-paper`: unequal weights of the style taps; a rate
-that rises and then falls by half a cosine; what ships is a moving average of the weights; the judge
-sees pictures `shifted` a little, each step otherwise; light must stay light (`tone_weight`); no
-raster may show (`lattice_weight`).
+that rises and then falls by half a cosine; what ships is a moving average of the weights; the
+network sees a `margin` around each picture, as in use; the judge sees pictures `shifted` a little,
+each step otherwise; light must stay light (`tone_weight`); no raster may show (`lattice_weight`).
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from torch.nn import functional
 from torch.optim.lr_scheduler import LambdaLR
 
 from deepcanon.style.features import FeatureNet
+from deepcanon.style.forms import cut
 from deepcanon.style.johnson import Norm, TransformNet
 from deepcanon.style.losses import lattice, mean_gram, tone_distance, total_variation
 from deepcanon.style.recipes import TransformRecipe
@@ -129,6 +130,22 @@ class PerceptualLoss:
         return Judgement(total, lost, style, tv)
 
 
+def paint(
+    net: TransformNet,
+    photos: Float[Tensor, "b 3 h w"],
+    styles: Float[Tensor, "b styles"] | None,
+    *,
+    margin: int,
+) -> Float[Tensor, "b 3 h w"]:
+    """What `Stylizer` makes: ``margin`` mirrored pixels more on each side are seen and cut off.
+
+    A network judged with its borders learns to paint there what the Gram matrices still lack.
+    """
+    height, width = photos.shape[-2:]
+    seen = functional.pad(photos, (margin,) * 4, mode="reflect")
+    return cut(net(seen, styles).float(), margin, height=height, width=width)
+
+
 def shifted(
     pictures: Float[Tensor, "b 3 h w"], *, margin: int, seed: list[int]
 ) -> Float[Tensor, "b 3 h2 w2"]:
@@ -178,7 +195,7 @@ class Repainting(pl.LightningModule):
         photos = photos.contiguous(memory_format=torch.channels_last)
         styles = self.styles(len(photos))
         given = styles if self.net.config.norm is Norm.CONDITIONAL else None
-        painted = self.net(photos, given).float()
+        painted = paint(self.net, photos, given, margin=self.recipe.margin)
         draw = [self.recipe.seed, 4, self.global_step]
         seen, kept = (
             shifted(each, margin=self.recipe.shift, seed=draw) for each in (painted, photos)

@@ -25,7 +25,7 @@ from deepcanon.style.norms import ConditionalInstanceNorm
 from deepcanon.style.predict import check_style_name
 from deepcanon.style.recipes import JohnsonRecipe, NewStyleRecipe, TransformRecipe
 from deepcanon.style.repaint import to_pixels
-from deepcanon.style.task import PerceptualLoss, Repainting, Weighting
+from deepcanon.style.task import PerceptualLoss, Repainting, Weighting, paint
 from deepcanon.training import provenance
 from deepcanon.training.fit import Run, fit, scores
 
@@ -279,7 +279,8 @@ class PreviewGrid(pl.Callback):
         with torch.no_grad():
             for style in torch.eye(net.config.styles):
                 weights = style.expand(len(self.photos), -1) if conditional else None
-                columns.append(net(self.photos, weights).float())
+                margin = pl_module.recipe.margin
+                columns.append(paint(net, self.photos, weights, margin=margin))
         grid = torch.cat([torch.cat(list(column), dim=1) for column in columns], dim=2)
         self.folder.mkdir(parents=True, exist_ok=True)
         images.save(to_pixels(grid[None]), self.folder / f"{step:06d}.jpg")

@@ -72,28 +72,49 @@ def test_tone_is_luma_of_whole_squares() -> None:
     assert tone_distance(checks, photo).item() == pytest.approx(0, abs=1e-4)
 
 
-def test_lattice_by_hand() -> None:
-    # One raster, twice as wide: the places' means are the picture's own, 1 in one of sixteen.
-    dot = torch.zeros(1, 1, 4, 8)
-    dot[0, 0, 1, [2, 6]] = 1
-    assert lattice(dot).item() == pytest.approx(1 / 16 - 1 / 256)
-    dot[0, 0, 1, 6] = 0  # seen in one raster of two: half of the mean, a fourth of the variance
-    assert lattice(dot).item() == pytest.approx((1 / 16 - 1 / 256) / 4)
+def waves(*, period: int, levels: float, shape: tuple[int, int] = (64, 64)) -> torch.Tensor:
+    """Columns that rise and fall by so many grey levels."""
+    angle = 2 * torch.pi * torch.arange(shape[1]) / period
+    return (0.5 + levels / 255 * torch.cos(angle)).expand(1, 1, *shape)
 
 
-def test_lattice_is_the_power_of_the_waves_of_periods_two_and_four() -> None:
-    columns = torch.arange(32.0)
-    stripes = 0.02 * torch.cos(torch.pi * columns)[None] + torch.zeros(24, 32)
-    waves = 0.03 * torch.sin(torch.pi / 2 * columns)[None] + torch.zeros(24, 32)
-    both = torch.stack([stripes, waves])[:, None] + 0.5
-    torch.testing.assert_close(lattice(both), torch.tensor([0.02**2, 0.03**2 / 2]))
+def test_lattice_of_stripes_by_hand() -> None:
+    # Period 4, two levels: power 2^2 / 2, steps of 2 across and 0 down: (4 + 0) / 2, and 1 more.
+    assert lattice(waves(period=4, levels=2)).item() == pytest.approx(2 / 3, abs=2e-3)
+    # Period 2: power 2^2, steps of 4 across: (16 + 0) / 2, and 1 more.
+    assert lattice(waves(period=2, levels=2)).item() == pytest.approx(4 / 9, abs=2e-3)
+    assert lattice(waves(period=8, levels=2)).item() < 1e-3
+    assert lattice(waves(period=64, levels=100)).item() < 1e-3
 
 
-def test_lattice_of_a_picture_without_one() -> None:
-    columns = torch.arange(36.0)
-    smooth = (torch.sin(2 * torch.pi * columns / 12)[None] + torch.zeros(36, 36))[None, None]
-    assert lattice(smooth).item() < 1e-12
-    cut = smooth[..., :35, :34]  # what makes no whole raster is left out
-    torch.testing.assert_close(lattice(cut), lattice(smooth[..., :32, :32]))
-    with pytest.raises(ValueError, match=r"raster of 4 pixels in \(3, 8\)"):
-        lattice(torch.zeros(1, 3, 3, 8))
+def test_lattice_is_a_mean_over_windows() -> None:
+    """The same raster one half of a period further on in the other half of a picture, which in the
+    mean of the whole would cancel it, is as visible; one in half of the picture is half as much."""
+    stripes = waves(period=4, levels=2, shape=(32, 512))
+    other = torch.cat([stripes[..., :256], stripes.roll(2, 3)[..., 256:]], 3)
+    half = torch.cat([stripes[..., :256], torch.full_like(stripes[..., 256:], 0.5)], 3)
+    whole = lattice(stripes).item()
+    assert lattice(other).item() == pytest.approx(whole, rel=0.05)
+    assert lattice(half).item() == pytest.approx(whole / 2, rel=0.05)
+
+
+def test_lattice_counts_where_nothing_hides_it() -> None:
+    stripes = waves(period=4, levels=2)
+    noise = 0.1 * torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    assert lattice(stripes + noise) < lattice(stripes) / 10
+    assert lattice(stripes + noise) > lattice(0.5 + noise)
+
+
+def test_lattice_takes_the_steps_as_given() -> None:
+    """Its numerator is a square: along the picture itself the slope is twice the value."""
+    stripes = waves(period=4, levels=2).clone().requires_grad_()
+    found = lattice(stripes)
+    found.sum().backward()
+    assert stripes.grad is not None
+    assert (stripes.grad * stripes.detach()).sum().item() == pytest.approx(2 * found.item(), 1e-3)
+
+
+def test_lattice_of_small_pictures() -> None:
+    assert lattice(waves(period=4, levels=2, shape=(9, 13))).item() > 0.5
+    with pytest.raises(ValueError, match=r"windows of 8 pixels in \(1, 3, 7, 16\)"):
+        lattice(torch.zeros(1, 3, 7, 16))

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from deepcanon.style.johnson import INSTANCE_NORM, PAPER, Config, Norm, TransformNet
 from deepcanon.style.recipes import JohnsonRecipe
-from deepcanon.style.task import PerceptualLoss, Repainting, Weighting, shifted
+from deepcanon.style.task import PerceptualLoss, Repainting, Weighting, paint, shifted
 from deepcanon.training.muon import Muon
 from tests.tiny_features import TinyFeatures
 
@@ -150,7 +151,8 @@ def task(
         paintings,
         weighting=weighting(content_tap="relu2_1", style_taps={"relu1_1": 1.0}),
     )
-    recipe = JohnsonRecipe(steps=steps, learning_rate=0.01, **changes)
+    usual = {"margin": 4, "learning_rate": 0.01}
+    recipe = JohnsonRecipe(steps=steps, **{**usual, **changes})
     return Repainting(TransformNet(config), loss=loss, recipe=recipe, turns=turns)
 
 
@@ -244,6 +246,17 @@ def test_steps_lower_the_loss(config: Config, monkeypatch: pytest.MonkeyPatch) -
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.8 * losses[0]
+
+
+def test_a_margin_is_seen_and_cut_off() -> None:
+    """As `Stylizer` paints; without one the borders are others."""
+    net = TransformNet(MULTI).eval()
+    photos, styles = torch.rand(2, 3, 20, 24), torch.eye(3)[:2]
+    with torch.no_grad():
+        found = paint(net, photos, styles, margin=6)
+        whole = net(functional.pad(photos, (6, 6, 6, 6), mode="reflect"), styles)
+        assert torch.equal(paint(net, photos, styles, margin=0), net(photos, styles))
+    assert torch.equal(found, whole[..., 6:-6, 6:-6])
 
 
 def test_the_judge_sees_pictures_shifted() -> None:

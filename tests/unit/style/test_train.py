@@ -19,7 +19,7 @@ from deepcanon.engine.export import read_weights
 from deepcanon.style import train as training
 from deepcanon.style.evaluate import Training
 from deepcanon.style.features import load_features
-from deepcanon.style.predict import Stylizer
+from deepcanon.style.predict import MARGIN, Stylizer
 from deepcanon.style.recipes import JohnsonRecipe, NewStyleRecipe
 from deepcanon.style.task import PerceptualLoss, Repainting
 from tests.tiny_features import TinyFeatures
@@ -38,6 +38,7 @@ def _settings(folder: Path) -> dict[str, Any]:
     return {
         "photos": str(folder / "photos"),
         "side": 24,
+        "margin": 4,
         "painting_side": 32,
         "batch": 2,
         "steps": 2,
@@ -225,6 +226,7 @@ def test_another_painting_of_the_same_name_is_another_run(
         ("checkpoint_every", 0),
         ("steps", 0),
         ("batch", 0),
+        ("margin", 192),  # as many pixels as there are
         ("shift", 9),
         ("ema_decay", 1.5),
         ("style_taps", {}),
@@ -234,6 +236,10 @@ def test_numbers_that_training_cannot_do_with(name: str, value: Any) -> None:
     for kind in (JohnsonRecipe, NewStyleRecipe):
         with pytest.raises(BadInput, match=name):
             kind(**{name: value})
+
+
+def test_networks_learn_with_the_margin_that_they_are_used_with() -> None:
+    assert JohnsonRecipe().margin == NewStyleRecipe().margin == MARGIN
 
 
 def test_turns_and_content_weights_are_of_styles_that_there_are(
