@@ -143,6 +143,9 @@ def test_what_ships_beside_the_papers_own(run: Run) -> None:
     rows = [line.split() for line in ran.out.splitlines() if line.strip()]
     assert " ".join(rows[0]) == "resnet20-cifar10 (resnet20 paper) resnet20"
     assert ["parameters", "269,722", "269,722"] in rows
+    told = run("describe", "--compare", "resnet20-cifar10", "resnet20", "--json").json["compare"]
+    assert [each["compared"] for each in told] == ["resnet20-cifar10 (resnet20 paper)", "resnet20"]
+    assert [each["settings"] for each in told] == [{"num_classes": 10}, {}]
 
 
 def test_compared_without_torch(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,6 +164,8 @@ def test_compared_without_torch(run: Run, monkeypatch: pytest.MonkeyPatch) -> No
         (["vgg16", "--compare", "vgg11", "vgg13"], "vgg16 stands beside", "--compare vgg11 vgg13"),
         (["--compare", "vgg11"], "requires 2 arguments", "deepcanon describe --help"),
         (["--compare", "vgg11", "vgg17"], "no model is named 'vgg17'", "vgg19"),
+        (["--compare", "vgg11", "a.jpg"], "a.jpg is not a .onnx or .safetensors", "deepcanon list"),
+        (["--compare", "vgg11", "a.onnx"], "a.onnx", "path"),
         (["--compare", "vgg11:caffe", "vgg13"], "no variant 'caffe'", "paper, torchvision"),
         (
             ["--compare", "vgg11", "vgg13", "--variant", "torchvision"],

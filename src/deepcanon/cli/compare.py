@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +17,22 @@ _CONVOLUTIONS = ("Conv2d", "ConvTranspose2d")
 
 @dataclass(frozen=True, kw_only=True)
 class Side:
-    """One of the two: its name, its card, the variant, and its layers (None without PyTorch)."""
+    """One of the two: its name, its card, the variant, what a file sets otherwise, and its layers
+    (None without PyTorch)."""
 
     title: str
     card: ModelCard
     variant: str
+    settings: Mapping[str, Any]
     table: LayerTable | None
+
+    @property
+    def differs(self) -> str:
+        """From the paper: what the variant does, and what a file sets otherwise."""
+        set_otherwise = [f"{name} {value}" for name, value in self.settings.items()]
+        return "; ".join(
+            [self.card.variants[self.variant].differs or "as in the paper", *set_otherwise]
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,9 +84,7 @@ def show(first: Side, second: Side) -> None:
         "paper", *(f"{side.card.title} ({side.card.venue} {side.card.year})" for side in both)
     )
     grid.add_row("what was new", *(side.card.new for side in both))
-    grid.add_row(
-        "variant", *(side.card.variants[side.variant].differs or "as in the paper" for side in both)
-    )
+    grid.add_row("variant", *(side.differs for side in both))
     tables = [side.table for side in both]
     if first.table is not None and second.table is not None:
         known = [_sums(side.table) for side in both if side.table is not None]
@@ -131,9 +140,7 @@ def _sums(table: LayerTable) -> dict[str, str]:
         "layers with weights": str(len(weighted)),
         "parameters": f"{table.parameters:,}",
         "multiply-adds": f"{table.multiply_adds:,}",
-        "receptive field of the last convolution": ""
-        if field is None
-        else f"{field[0]}x{field[1]}",
+        "receptive field (last conv.)": "" if field is None else f"{field[0]}x{field[1]}",
     }
 
 
@@ -143,6 +150,8 @@ def _of_one(side: Side) -> dict[str, Any]:
     table = side.table
     return {
         **side.card.to_dict(),
+        "compared": side.title,
+        "settings": dict(side.settings),
         "variant": side.variant,
         "differs": side.card.variants[side.variant].differs,
         "input": None if table is None else list(table.input),

@@ -36,6 +36,7 @@ _WIDEST = 1000  # characters of a table
         "deepcanon describe vgg19 --json",
         "deepcanon describe runs/flowers/resnet18.onnx",
         "deepcanon describe --compare vgg16 resnet50:v1_5",
+        "deepcanon describe --compare resnet20-cifar10 runs/mine/resnet20.onnx",
     ),
 )
 @click.argument("model", required=False, metavar="MODEL")
@@ -77,11 +78,7 @@ def describe(
     if file is not None:
         _describe_file(file, variant=variant, size=size, as_json=as_json)
         return
-    if Path(model).suffix:
-        raise BadInput(
-            f"{model} is not a .onnx or .safetensors file",
-            hint="describe such a file of deepcanon's, or a name of deepcanon list",
-        )
+    _refuse_other_files(model)
     card = get_card(model)
     variant = _known(card, variant)
     table = None
@@ -93,6 +90,14 @@ def describe(
     _print(card, variant=variant, table=table)
     if table is None:
         note(_no_torch())
+
+
+def _refuse_other_files(word: str) -> None:
+    if Path(word).suffix:
+        raise BadInput(
+            f"{word} is not a .onnx or .safetensors file",
+            hint="describe such a file of deepcanon's, or a name of deepcanon list",
+        )
 
 
 def _describe_file(path: Path, *, variant: str | None, size: int | None, as_json: bool) -> None:
@@ -166,10 +171,12 @@ def _side(word: str, *, size: int | None) -> Side:
     settings: Mapping[str, Any] = {}
     if file is not None:
         record = read_record(file)
-        card, chosen, settings = get_card(record.model), record.variant, record.config
+        card, settings = get_card(record.model), record.config
+        chosen = _known(card, record.variant)
         size = size or record.preprocessing.get("side")
         title = f"{word} ({card.name} {chosen})"
     else:
+        _refuse_other_files(word)
         name, _, variant = word.partition(":")
         card = get_card(name)
         chosen = _known(card, variant or None)
@@ -177,7 +184,7 @@ def _side(word: str, *, size: int | None) -> Side:
     table = None
     if find_spec("torch") is not None:
         table = _layers(card, variant=chosen, size=size, settings=settings)
-    return Side(title=title, card=card, variant=chosen, table=table)
+    return Side(title=title, card=card, variant=chosen, settings=settings, table=table)
 
 
 def _known(card: ModelCard, variant: str | None) -> str:

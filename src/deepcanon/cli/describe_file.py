@@ -40,7 +40,14 @@ def lines(path: Path, record: Record) -> list[str]:
     found = [str(path)]
     for name, text in facts.items():
         if text:
-            found += wrap(f"{name}: {text}", _WIDE, initial_indent="  ", subsequent_indent="      ")
+            found += wrap(
+                f"{name}: {text}",
+                _WIDE,
+                initial_indent="  ",
+                subsequent_indent="      ",
+                break_on_hyphens=False,
+                break_long_words=False,
+            )
     return found
 
 

@@ -46,11 +46,12 @@ def export(
     as_json: bool,
     quiet: bool,
 ) -> int:
-    """Write a network as a .onnx file (needs PyTorch).
+    """Write a network as a .onnx file. Needs PyTorch.
 
-    ONNX Runtime must compute with it what torch does, for several batches and sizes, or nothing is
-    written. The batch may be of any length, and pictures of any size where the network allows it.
-    The weights and all that is known of them stand in the file; `deepcanon list` shows the MODELs.
+    ONNX Runtime must compute with it what torch does, up to rounding, for several batches and
+    sizes, or nothing is written. The batch may be of any length, and pictures of any size where the
+    network allows it. The weights and all that is known of them stand in the file; `deepcanon list`
+    shows the MODELs.
     """
     from deepcanon.cli.files import check_place
     from deepcanon.core.catalog import check_weights, create_model, get_card

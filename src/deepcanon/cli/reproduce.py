@@ -209,7 +209,7 @@ def _list(*, as_json: bool) -> None:
             ]
         )
         return
-    print("NAME (its row in docs/coverage.md): what it measures; what it costs")
+    print("Each NAME with its row in docs/coverage.md, what it measures, and what it costs:")
     for name, each in REPRODUCTIONS.items():
         print(f"\n{name} ({each.row})\n    {each.help}\n    {each.cost}")
 

@@ -331,8 +331,8 @@ def _check_johnson(painting: str | None, descent: Descent) -> None:
     if painting is not None:
         raise BadInput(
             f"--method johnson has no network for {painting}",
-            hint=f"train one: deepcanon train new-style --set painting={painting} "
-            "--set photos=photos/, or leave --method out",
+            hint="leave --method out, or train a network: "
+            f"deepcanon train new-style --set painting={painting} --set photos=photos/",
         )
 
 

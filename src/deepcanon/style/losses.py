@@ -56,13 +56,15 @@ def tone_distance(
 def lattice(pictures: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
     """How much of a picture's roughness repeats every 2 and 4 pixels, a mean over windows; 0..1.
 
-    In windows of 32 x 32 pixels that fade to their sides (Hann): the variance of the means of each
-    place in a raster of 4 x 4, which by Parseval is the power of the waves of periods 2 and 4, over
-    the mean squared step between neighbours, but for one grey level of it. 1 for stripes of period
-    4, a few hundredths for photographs. The same pattern counts most where nothing else is, as to
-    the eye, so the steps are taken as given: no gradient. Sides below 8 have no window: ValueError.
-    Ours: a network that doubles the size twice can print such a pattern, which no Gram matrix
-    forbids; in a mean over the picture, windows in which it lies otherwise cancel one another.
+    In windows of 32 x 32 pixels that fade to their sides (Hann), smaller in smaller pictures: the
+    variance of the means of each place in a raster of 4 x 4, which by Parseval is the power of the
+    waves of periods 2 and 4, over the mean squared step between neighbours and one grey level's.
+    Strong stripes of period 4 have 1, those of period 2 one half. The same pattern counts most
+    where nothing else is, as to the eye, so the steps are taken as given: no gradient. Windows
+    begin at every half of their side; what is left over at the far ends is not seen. Sides below 8
+    have no window: ValueError. Ours: a network that doubles the size twice can print such a
+    pattern, which no Gram matrix forbids; in a mean over the whole picture, places where it lies
+    otherwise cancel one another.
     """
     side = min(WINDOW, *(PERIOD * (each // PERIOD) for each in pictures.shape[-2:]))
     if side < 2 * PERIOD:
@@ -73,9 +75,8 @@ def lattice(pictures: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
     def windows(each: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c n m s s"]:
         return each.unfold(2, side, side // 2).unfold(3, side, side // 2)
 
-    seen = windows(pictures)
-    seen = (seen - (seen * fade).sum((-2, -1), keepdim=True)) * fade
-    cells = seen.unflatten(-1, (-1, PERIOD)).unflatten(-3, (-1, PERIOD))
+    faded = windows(pictures) * fade
+    cells = faded.reshape(*faded.shape[:-2], side // PERIOD, PERIOD, side // PERIOD, PERIOD)
     places = PERIOD**2 * cells.sum((-4, -2))
     pattern = places.flatten(-2).var(-1, correction=0).mean(1)
     beyond = functional.pad(pictures.detach(), (0, 1, 0, 1), mode="replicate")

@@ -259,6 +259,17 @@ def test_a_margin_is_seen_and_cut_off() -> None:
     assert torch.equal(found, whole[..., 6:-6, 6:-6])
 
 
+def test_a_step_paints_with_the_margin_of_the_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four pixels on each side reach far into pictures of 24, so the loss is another."""
+    photos = torch.rand(2, 3, 24, 24, generator=torch.Generator().manual_seed(4))
+    losses = []
+    for margin in (0, 4):
+        one = at(0, task(margin=margin))
+        monkeypatch.setattr(one, "log_dict", lambda terms: None)
+        losses.append(one.training_step(photos, 0).item())
+    assert losses[0] != losses[1]
+
+
 def test_the_judge_sees_pictures_shifted() -> None:
     ramp = torch.arange(16.0)[:, None] * 100 + torch.arange(20.0)
     pictures = ramp.expand(2, 3, 16, 20)

@@ -20,7 +20,7 @@ from deepcanon.style import train as training
 from deepcanon.style.evaluate import Training
 from deepcanon.style.features import load_features
 from deepcanon.style.predict import MARGIN, Stylizer
-from deepcanon.style.recipes import JohnsonRecipe, NewStyleRecipe
+from deepcanon.style.recipes import RECIPES, JohnsonRecipe, NewStyleRecipe
 from deepcanon.style.task import PerceptualLoss, Repainting
 from tests.tiny_features import TinyFeatures
 
@@ -226,7 +226,7 @@ def test_another_painting_of_the_same_name_is_another_run(
         ("checkpoint_every", 0),
         ("steps", 0),
         ("batch", 0),
-        ("margin", 192),  # as many pixels as there are
+        ("margin", -1),
         ("shift", 9),
         ("ema_decay", 1.5),
         ("style_taps", {}),
@@ -240,6 +240,9 @@ def test_numbers_that_training_cannot_do_with(name: str, value: Any) -> None:
 
 def test_networks_learn_with_the_margin_that_they_are_used_with() -> None:
     assert JohnsonRecipe().margin == NewStyleRecipe().margin == MARGIN
+    assert RECIPES["johnson-paper"].margin == 0  # type: ignore[union-attr]
+    with pytest.raises(BadInput, match="side is 40, and the least is 41"):  # nothing to mirror
+        JohnsonRecipe(side=40, margin=40)
 
 
 def test_turns_and_content_weights_are_of_styles_that_there_are(
