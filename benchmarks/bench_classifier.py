@@ -17,7 +17,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -206,17 +206,24 @@ def agreements(network: Network, passes: dict[str, Pass], *, pictures: int) -> l
 
     from deepcanon.classify.crops import prepare
     from deepcanon.core.record import read_record
-    from deepcanon.core.standin import photo
 
     how = read_record(network.path).preprocessing
     same = {AUTO: 0, ORT: 0}
     for first in range(0, pictures, 16):
         seeds = range(first, min(first + 16, pictures))
-        batch = prepare(np.stack([photo(seed, network.side) for seed in seeds]), how=how)
+        batch = prepare(np.stack([_photo(seed, network.side) for seed in seeds]), how=how)
         right = passes[EAGER](batch).argmax(1)
         for ours in same:
             same[ours] += int((passes[ours](batch).argmax(1) == right).sum())
     return [[network.name, ours, pictures, _share(count, pictures)] for ours, count in same.items()]
+
+
+@cache
+def _photo(seed: int, side: int) -> Any:
+    """Drawn once for all networks of a side: drawing takes longer than most of them."""
+    from deepcanon.core.standin import photo
+
+    return photo(seed, side)
 
 
 def agreement_of_a_file(model: str, data: str, *, pictures: int) -> list[list[object]]:
