@@ -24,8 +24,8 @@ from tests.tiny_features import TinyFeatures
 QUICK = ("batch=1", "precision=float32")
 NETWORK = (
     *(
-        "margin=4",  # before the side, which it must fit
         "side=24",
+        "margin=4",
         "painting_side=16",
         "content_tap=relu2_1",
         "style_taps={relu1_1: 0.5, relu3_1: 0.5}",

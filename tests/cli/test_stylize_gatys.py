@@ -223,6 +223,7 @@ def test_without_the_make_half_it_says_what_to_install(
         (("--style", "udnie", "--method", "gatys"), "needs a picture of the painting, not udnie"),
         (("--method", "gatys"), "needs a picture of the painting, not nothing"),
         (("--style", "painting.jpg", "--method", "johnson"), "no network for painting.jpg"),
+        (("--style", "gone.jpg", "--method", "johnson"), "gone.jpg does not exist"),
         (("--style", "painting.jpg", "--engine", "onnxruntime"), "no --engine"),
         (("--style", "painting.jpg", "--model", "a.onnx"), "no --model"),
         (("--style", "udnie", "--iterations", "5"), "--iterations is for --method gatys"),

@@ -322,6 +322,8 @@ def _check_previews(made: Plan, *, keep: Sequence[str]) -> None:
 
 
 def _check_johnson(painting: str | None, descent: Descent) -> None:
+    from deepcanon.core.reading import opened
+
     for name in ("features", "iterations", "preview", "start", "seed"):
         if getattr(descent, name) is not None:
             raise BadInput(
@@ -329,6 +331,8 @@ def _check_johnson(painting: str | None, descent: Descent) -> None:
                 hint=f"leave --{name} out, or give --style a picture of a painting",
             )
     if painting is not None:
+        with opened(Path(painting), what="painting"):  # one that is not there is told first
+            pass
         raise BadInput(
             f"--method johnson has no network for {painting}",
             hint="leave --method out, or train a network: "

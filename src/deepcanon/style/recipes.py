@@ -103,8 +103,7 @@ class TransformRecipe:
     preview_every: int = 500  # steps
 
     def __post_init__(self) -> None:
-        least = max(24, self.margin + 1)  # mirrors need more than they show
-        sides = {"side": (least, ANY), "painting_side": (16, ANY), "margin": (0, ANY)}
+        sides = {"side": (24, ANY), "painting_side": (16, ANY), "margin": (0, ANY)}
         shares = {"shift": (0, 8), "ema_decay": (0, 1)}
         refuse_outside(self, {**PACE, **sides, **shares, "preview_every": (1, ANY)})
         if not self.style_taps:

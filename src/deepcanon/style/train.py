@@ -194,6 +194,12 @@ def _fit(
     resume: bool,
     quiet: bool,
 ) -> _Fitted | None:
+    if recipe.margin >= recipe.side:  # here, since settings are changed one after the other
+        raise BadInput(
+            f"a margin of {recipe.margin} pixels cannot mirror crops of {recipe.side}",
+            hint=f"--set margin={recipe.side - 1} is the most, --set side={recipe.margin + 1} the "
+            "least",
+        )
     targets = [load_picture(path, short_side=recipe.painting_side) for path in paintings.values()]
     photos = Photos(recipe.photos, side=recipe.side + recipe.side // 3)
     if not quiet:

@@ -241,8 +241,13 @@ def test_numbers_that_training_cannot_do_with(name: str, value: Any) -> None:
 def test_networks_learn_with_the_margin_that_they_are_used_with() -> None:
     assert JohnsonRecipe().margin == NewStyleRecipe().margin == MARGIN
     assert RECIPES["johnson-paper"].margin == 0  # type: ignore[union-attr]
-    with pytest.raises(BadInput, match="side is 40, and the least is 41"):  # nothing to mirror
-        JohnsonRecipe(side=40, margin=40)
+
+
+def test_a_margin_wants_more_pixels_than_it_mirrors(small: dict[str, Any], tmp_path: Path) -> None:
+    settings = {**small, "margin": small["side"]}
+    recipe = JohnsonRecipe(paintings=str(tmp_path / "paintings"), styles={"a": "1.png"}, **settings)
+    with pytest.raises(BadInput, match="a margin of 24 pixels cannot mirror crops of 24"):
+        training.train(recipe, folder=tmp_path / "run", resume=False, quiet=True)
 
 
 def test_turns_and_content_weights_are_of_styles_that_there_are(
