@@ -118,8 +118,8 @@ def evaluate(
     """Measure a trained network.
 
     A classifier: top-1 and top-5, a table of the classes, what is taken for what; a score at chance
-    is looked into. A style network: the loss of one pass, and how many iterations of L-BFGS from
-    the photograph reach it.
+    is looked into. A style network, which needs PyTorch: the loss of one pass, and how many
+    iterations of L-BFGS from the photograph reach it.
 
     MODEL is a .onnx file, or the name of a shipped network.
     """

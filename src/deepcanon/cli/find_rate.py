@@ -63,7 +63,8 @@ def find_rate(
     as_json: bool,
     quiet: bool,
 ) -> int:
-    """Find a learning rate for a recipe of a classifier: where the loss falls fastest.
+    """Find a learning rate for a recipe of a classifier: where the loss falls fastest. Needs
+    PyTorch.
 
     Trains for a few steps with a growing rate and keeps nothing of it. Prints the rate as a setting
     for `deepcanon train`.

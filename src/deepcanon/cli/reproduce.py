@@ -18,7 +18,7 @@ __all__ = ["reproduce"]
 
 
 def _counts(_context: click.Context, _option: click.Parameter, text: str | None) -> Any:
-    """ "30,50" -> (100, 40)."""
+    """ "30,50" -> (30, 50)."""
     if text is None:
         return None
     try:
@@ -119,6 +119,7 @@ def reproduce(
 
     Each has its own settings, and says so when it is given one that it does not take. Those that
     train several networks keep each one that is done: the same command goes on with the next.
+    All but the list needs PyTorch.
     """
     from deepcanon.cli.files import check_folder
     from deepcanon.reproduce import REPRODUCTIONS, load
