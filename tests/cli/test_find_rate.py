@@ -56,6 +56,7 @@ def test_it_prints_a_setting_and_draws_the_curve(run: Run, desk: Path) -> None:
         (("--least", "1", "--most", "0.1"), "--least is 1.0 and --most is 0.1"),
         (("-o", "rate.txt"), "rate.txt is not named .png"),
         (("--set", "data=nowhere"), "nowhere does not exist"),
+        (("--set", "batch=1", "--set", "side=4"), "with one picture of 4x4 a process"),
         (("--steps", "3"), "--steps"),
     ],
 )

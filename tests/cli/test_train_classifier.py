@@ -65,6 +65,7 @@ def test_a_folder_of_classes_is_trained_on(run: Run, desk: Path) -> None:
         (("model=vgg16", "network={}"), "image_side is 8", "32"),
         (("augmentation=all",), "augmentation", "recipes show"),
         (("drop_at=[0.5, x]",), "drop_at", "recipes show"),
+        (("batch=1", "side=4"), "with one picture of 4x4 a process, a batch norm", "batch=2"),
         (("batch=3", "processes=2"), "a batch of 3 cannot be shared by 2 processes", "batch=2"),
     ],
 )

@@ -38,6 +38,14 @@ Target = Int[Tensor, " b"] | Float[Tensor, "b classes"]  # a class each, or a sh
 MEASURE_BATCH = 100  # pictures
 
 
+def all_logits(
+    net: nn.Module, pictures: Float[Tensor, "b 3 h w"]
+) -> Sequence[Float[Tensor, "b classes"]]:
+    """The main classifier's logits, then those of auxiliary ones where the network has any."""
+    everything = getattr(net, "all_logits", None)
+    return (net(pictures),) if everything is None else everything(pictures)
+
+
 class Loss(NamedTuple):
     """What a batch costs."""
 
@@ -46,7 +54,7 @@ class Loss(NamedTuple):
 
 
 def classification_loss(
-    all_logits: Sequence[Float[Tensor, "b classes"]],
+    logits: Sequence[Float[Tensor, "b classes"]],
     target: Target,
     *,
     auxiliary_weight: float,
@@ -57,8 +65,8 @@ def classification_loss(
     The logits are those before softmax, the main classifier's first.
     """
     main, *auxiliary = (
-        functional.cross_entropy(logits.float(), target, label_smoothing=label_smoothing)
-        for logits in all_logits
+        functional.cross_entropy(each.float(), target, label_smoothing=label_smoothing)
+        for each in logits
     )
     return Loss(sum((auxiliary_weight * each for each in auxiliary), start=main), main)
 
@@ -168,15 +176,14 @@ class ClassificationTask(pl.LightningModule):
     def judge(self, pictures: Float[Tensor, "b 3 h w"], target: Target) -> Judged:
         """The loss of a batch."""
         pictures = pictures.contiguous(memory_format=torch.channels_last)
-        everything = getattr(self.net, "all_logits", None)
-        all_logits = (self.net(pictures),) if everything is None else everything(pictures)
+        found = all_logits(self.net, pictures)
         loss = classification_loss(
-            all_logits,
+            found,
             target,
             auxiliary_weight=self.auxiliary_weight,
             label_smoothing=self.recipe.label_smoothing,
         )
-        return Judged(loss.whole, loss.main, all_logits[0])
+        return Judged(loss.whole, loss.main, found[0])
 
     def training_step(
         self, batch: tuple[Float[Tensor, "b 3 h w"], Int[Tensor, " b"]], step: int

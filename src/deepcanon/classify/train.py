@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import hashlib
 import sys
@@ -29,7 +30,7 @@ from deepcanon.classify.network_file import usual_resize
 from deepcanon.classify.recipes import ClassifierRecipe
 from deepcanon.classify.samples import Samples
 from deepcanon.classify.start import build, settings
-from deepcanon.classify.task import ClassificationTask, chance_loss
+from deepcanon.classify.task import ClassificationTask, all_logits, chance_loss
 from deepcanon.core.errors import BadInput
 from deepcanon.core.record import Record
 from deepcanon.engine.export import export, interface_of
@@ -128,6 +129,7 @@ def prepare(recipe: ClassifierRecipe, *, quiet: bool) -> Prepared:
     _check_plateau(recipe, kept_out=len(source.val))
     pl.seed_everything(recipe.seed, verbose=False)
     net = build(recipe, classes=classes)
+    _check_batch(recipe, net)
     how = _preprocessing(recipe, net, source.train)
     recorded = {**how.to_dict(), "side": recipe.side, "resize": usual_resize(recipe.side)}
     task = ClassificationTask(
@@ -208,6 +210,24 @@ def _check_plateau(recipe: ClassifierRecipe, *, kept_out: int) -> None:
             f"steps apart, and there are {recipe.steps} steps",
             hint="set measure_every or patience lower, or take --set schedule=cosine",
         )
+
+
+def _check_batch(recipe: ClassifierRecipe, net: nn.Module) -> None:
+    """Raise BadInput where a batch norm would see one value of each channel: no variance.
+
+    Every step has a whole batch, so that those of one picture a process are all there is to try.
+    """
+    if recipe.batch > recipe.processes:
+        return
+    try:
+        with torch.no_grad():
+            all_logits(copy.deepcopy(net).train(), torch.zeros(1, 3, recipe.side, recipe.side))
+    except ValueError as cause:  # torch's batch norm
+        raise BadInput(
+            f"with one picture of {recipe.side}x{recipe.side} a process, a batch norm of "
+            f"{recipe.model} sees one value of each channel, which has no variance",
+            hint=f"take two pictures or more a process: --set batch={2 * recipe.processes}",
+        ) from cause
 
 
 def _with_held_out(source: Source, *, one_in: int, seed: int) -> Source:

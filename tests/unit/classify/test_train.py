@@ -237,6 +237,19 @@ def test_a_plateau_that_could_never_be_seen(
     assert "schedule=cosine" in refused.value.hint
 
 
+@pytest.mark.parametrize("processes", [1, 2])
+def test_one_value_per_channel_is_no_batch(processes: int, source: Source) -> None:
+    """The last maps of 4x4 pixels are 1x1, those of 8x8 are 2x2."""
+    small = replace(RECIPE, side=4, batch=processes, processes=processes)
+    with pytest.raises(BadInput, match="one picture of 4x4 a process, a batch norm") as caught:
+        training.prepare(small, quiet=True)
+    assert caught.value.hint.endswith(f"--set batch={2 * processes}")
+    training.prepare(replace(small, batch=2 * processes), quiet=True)
+    state = training.prepare(replace(small, side=8), quiet=True).task.net.state_dict()
+    counts = [each for name, each in state.items() if name.endswith("num_batches_tracked")]
+    assert counts and not any(counts)  # the trial left no trace
+
+
 def test_a_picture_that_breaks_is_named_and_may_be_mended(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
