@@ -2,7 +2,8 @@
 
 Whoever reads "0.1 %" wants to know why. A score at chance is therefore looked into: `explain` tests
 what the mistakes have in common, and the pictures are prepared in the other ways that networks are
-known to want, in case the record does not say what the network was trained with.
+known to want, in case the record does not say what the network was trained with. A file whose nodes
+compute as in training is told of whatever the score.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from deepcanon.classify.metrics.explain import Cause, above_luck, at_chance, exp
 from deepcanon.classify.metrics.report import Report, confusion_matrix, places
 from deepcanon.classify.predict import Classifier
 from deepcanon.core.errors import BadInput
+from deepcanon.core.onnx_file import open_onnx
 from deepcanon.nn.preprocessing import CAFFE, INCEPTION, TORCHVISION, Preprocessing
 
 __all__ = ["Split", "evaluate", "match_classes"]
@@ -214,6 +216,16 @@ def _why(
     classes: Labels,
 ) -> list[Cause]:
     """What explains a bad score; nothing for one that is merely not good."""
+    kept = open_onnx(classifier.path).as_in_training()
+    if kept:
+        return [
+            Cause(
+                "training-mode",
+                f"{classifier.path.name} computes {' and '.join(kept)} as in training: what it "
+                "says of a picture depends on the others of its batch, or on luck",
+                "export it again from a network in evaluation mode: net.eval()",
+            )
+        ]
     names = classifier.classes
     if len(names) > 1 and at_chance(judged.labels, judged.predicted, classes=len(names)):
         other = _other_preprocessing(classifier, pictures, chosen, classes=classes)

@@ -28,7 +28,11 @@ _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 # ModelProto
 _GRAPH, _METADATA_PROPS = 7, 14
 # GraphProto
-_INITIALIZER, _INPUT, _OUTPUT = 5, 11, 12
+_NODE, _INITIALIZER, _INPUT, _OUTPUT = 1, 5, 11, 12
+# NodeProto
+_NODE_INPUT, _NODE_OUTPUT, _OP_TYPE, _ATTRIBUTE = 1, 2, 4, 5
+# AttributeProto
+_ATTRIBUTE_NAME, _ATTRIBUTE_INT, _ATTRIBUTE_TENSOR = 1, 3, 5
 # TensorProto
 _DIMS, _DATA_TYPE, _FLOAT_DATA, _INT32_DATA, _INT64_DATA, _NAME, _RAW_DATA = 1, 2, 4, 5, 7, 8, 9
 _DOUBLE_DATA, _DATA_LOCATION = 10, 14
@@ -91,9 +95,7 @@ class OnnxFile:
         """
         for graph in self._graphs():
             for number, span in self._fields(graph):
-                if number in (_INPUT, _OUTPUT) and name in map(
-                    self._text, self._inside(span, _VALUE_NAME)
-                ):
+                if number in (_INPUT, _OUTPUT) and name in self._texts(span, _VALUE_NAME):
                     path = (_VALUE_TYPE, _TENSOR_TYPE, _SHAPE, _DIM)
                     return tuple(map(self._side, self._inside(span, *path)))
         raise KeyError(name)
@@ -108,6 +110,43 @@ class OnnxFile:
             if values is not None:
                 yield name, values
 
+    def as_in_training(self) -> list[str]:
+        """Which of BatchNormalization and Dropout the graph computes as training does.
+
+        A Dropout whose third input, which says so, is no constant counts as one that does not.
+        """
+        constants = dict(self._initializers())
+        found = set()
+        for graph in self._graphs():
+            for node in self._inside(graph, _NODE):
+                kind = "".join(self._texts(node, _OP_TYPE))
+                if kind == "Constant":
+                    values = self._inside(node, _ATTRIBUTE, _ATTRIBUTE_TENSOR)
+                    constants.update(zip(self._texts(node, _NODE_OUTPUT), values, strict=False))
+                elif kind == "BatchNormalization" and self._is_set(node, "training_mode"):
+                    found.add(kind)
+                elif kind == "Dropout":
+                    given = [constants.get(each) for each in self._texts(node, _NODE_INPUT)[2:]]
+                    if any(self._is_true(each) for each in given if each is not None):
+                        found.add(kind)
+        return sorted(found)
+
+    def _is_set(self, node: Span, name: str) -> bool:
+        """Whether the node's attribute of that name is there and an integer other than 0."""
+        return any(
+            number == _ATTRIBUTE_INT and bool(value)
+            for attribute in self._inside(node, _ATTRIBUTE)
+            if self._texts(attribute, _ATTRIBUTE_NAME) == [name]
+            for number, value in self._all_fields(attribute)
+        )
+
+    def _is_true(self, tensor: Span) -> bool:
+        values = self._tensor(tensor)
+        return values is not None and bool(values.any())
+
+    def _texts(self, span: Span, number: int) -> list[str]:
+        return [self._text(inner) for inner in self._inside(span, number)]
+
     def _graphs(self) -> Iterator[Span]:
         for number, span in self._fields((0, len(self.content))):
             if number == _GRAPH:
@@ -118,7 +157,7 @@ class OnnxFile:
         for graph in self._graphs():
             for number, span in self._fields(graph):
                 if number == which:
-                    names += [self._text(s) for n, s in self._fields(span) if n == _VALUE_NAME]
+                    names += self._texts(span, _VALUE_NAME)
         return names
 
     def _inside(self, span: Span, *path: int) -> Iterator[Span]:
@@ -142,7 +181,7 @@ class OnnxFile:
         for graph in self._graphs():
             for number, span in self._fields(graph):
                 if number == _INITIALIZER:
-                    names = [self._text(s) for n, s in self._fields(span) if n == _NAME]
+                    names = self._texts(span, _NAME)
                     yield (names[0] if names else ""), span
 
     def _tensor(self, span: Span) -> npt.NDArray[Any] | None:

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
+from onnx import helper, numpy_helper
 
 from deepcanon.classify.crops import Crops
 from deepcanon.classify.data.pictures import Source
@@ -238,6 +240,28 @@ def test_one_class_for_all(tmp_path: Path) -> None:
     report = evaluate(classifier, source(coloured(90)))
     assert report.top[1] == pytest.approx(1 / 3)
     assert [each.kind for each in report.findings] == ["one-class"]
+
+
+def test_a_file_that_computes_as_in_training(tmp_path: Path) -> None:
+    """A batch norm that takes away the colour which all pictures of a batch have."""
+    path = tiny_classifier.write(tmp_path / "tiny.onnx")
+    model = onnx.load(path)
+    ports = [("scale", 1), ("shift", 0), ("mean", 0), ("variance", 1)]
+    model.graph.initializer.extend(
+        numpy_helper.from_array(np.full(3, value, np.float32), name) for name, value in ports
+    )
+    names = [name for name, _ in ports]
+    norm = helper.make_node(
+        "BatchNormalization", ["pictures", *names], ["seen", "m", "v"], training_mode=1
+    )
+    model.graph.node.insert(0, norm)
+    model.graph.node[1].input[0] = "seen"
+    onnx.save(model, path)
+    pictures = Held([plain("red")] * 30, [0] * 30)
+    report = evaluate(Classifier(path, engine="onnxruntime", threads=1), source(pictures))
+    (finding,) = report.findings
+    assert finding.kind == "training-mode" and "net.eval()" in finding.hint
+    assert finding.message.startswith("tiny.onnx computes BatchNormalization as in training")
 
 
 def test_a_good_score_is_not_looked_into(

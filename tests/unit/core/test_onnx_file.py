@@ -56,6 +56,48 @@ def test_a_side_without_a_length_or_a_name(tmp_path: Path) -> None:
     assert open_onnx(path).shape("x") == ("", 3)
 
 
+def _norm(training: int) -> onnx.NodeProto:
+    """As torch writes it: with both averages besides where it computes as in training."""
+    inputs, outputs = ["x", "scale", "shift", "mean", "variance"], ["n", "m", "v"]
+    return helper.make_node(
+        "BatchNormalization", inputs, outputs[: 1 + 2 * training], training_mode=training
+    )
+
+
+def _dropout(*more: str) -> onnx.NodeProto:
+    """Inputs after the first are the rate and whether to compute as in training."""
+    return helper.make_node("Dropout", ["x", *more], ["y"])
+
+
+def _constant(name: str, value: bool | float) -> onnx.NodeProto:
+    return helper.make_node("Constant", [], [name], value=numpy_helper.from_array(np.array(value)))
+
+
+@pytest.mark.parametrize(
+    ("nodes", "said"),
+    [
+        ([_norm(0)], []),
+        ([_norm(1)], ["BatchNormalization"]),
+        ([_norm(0), _norm(1), _norm(0)], ["BatchNormalization"]),
+        ([_dropout()], []),
+        ([_constant("t", True), _dropout("", "t")], ["Dropout"]),
+        ([_constant("t", False), _dropout("", "t")], []),
+        ([_constant("r", 0.5), _dropout("r")], []),
+        ([_constant("r", 0.5), _dropout("r", "yes")], ["Dropout"]),
+        ([_dropout("", "asked")], []),
+        ([_norm(1), _dropout("", "yes")], ["BatchNormalization", "Dropout"]),
+        ([helper.make_node("Other", ["x"], ["y"], training_mode=1)], []),
+    ],
+)
+def test_nodes_that_compute_as_in_training(
+    tmp_path: Path, nodes: list[onnx.NodeProto], said: list[str]
+) -> None:
+    graph = helper.make_graph(nodes, "g", [], [], [numpy_helper.from_array(np.array(True), "yes")])
+    path = tmp_path / "x.onnx"
+    path.write_bytes(helper.make_model(graph).SerializeToString())
+    assert open_onnx(path).as_in_training() == said
+
+
 @pytest.mark.parametrize(
     "dtype",
     ["float32", "float64", "float16", "int64", "int32", "int16", "int8", "uint8", "uint16", "bool"],
@@ -124,7 +166,12 @@ def test_every_cut_of_a_file_is_noticed_or_harmless(make_onnx: Callable[..., Pat
 def test_noise_never_crashes(tmp_path_factory: pytest.TempPathFactory, noise: bytes) -> None:
     path = tmp_path_factory.mktemp("noise") / "x.onnx"
     path.write_bytes(noise)
-    for ask in (lambda f: f.metadata(), lambda f: list(f.weights()), lambda f: f.inputs()):
+    for ask in (
+        lambda f: f.metadata(),
+        lambda f: list(f.weights()),
+        lambda f: f.inputs(),
+        lambda f: f.as_in_training(),
+    ):
         _quietly(ask, path)
 
 
@@ -136,7 +183,12 @@ def test_a_flipped_byte_never_crashes(
     content[at % len(content)] = byte
     path = tmp_path_factory.mktemp("flip") / "x.onnx"
     path.write_bytes(content)
-    for ask in (lambda f: f.metadata(), lambda f: list(f.weights()), lambda f: f.outputs()):
+    for ask in (
+        lambda f: f.metadata(),
+        lambda f: list(f.weights()),
+        lambda f: f.outputs(),
+        lambda f: f.as_in_training(),
+    ):
         _quietly(ask, path)
 
 

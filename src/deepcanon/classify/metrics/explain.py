@@ -129,8 +129,8 @@ def _collapsed(labels: Labels, predicted: Labels, *, names: Sequence[str]) -> li
             "one-class",
             f"{_share(int(taken[favourite]), len(labels))} of the pictures are taken for "
             f"{names[favourite]}",
-            "its training collapsed, or it was exported without eval(): with batch norm as in "
-            "training, or before its statistics settled",
+            "its training collapsed, or it was exported before the statistics of its batch norms "
+            "settled",
         )
     ]
 
