@@ -46,7 +46,7 @@ def split(
     """Divide a folder of labelled pictures, a folder for each class, into train and val.
 
     DIR stays as it is: OUT/train and OUT/val get hard links to its files, or copies of them where
-    the disk knows no links. A file and its exact copies stay on one side.
+    the disk knows no links. A file and its exact copies in the same class stay on one side.
     """
     from deepcanon.classify.data.split import split as divide
 
