@@ -25,7 +25,7 @@ Figure 2 of the paper (every layer but the last is followed by a ReLU)::
 The groups are the two GPUs: a filter of conv2, 4 or 5 sees the maps that lay on its own.
 
 *Where the paper does not agree with itself.* 224 pixels do not give 55 steps, (224 - 11) / 4 + 1 =
-54.25, unless zeros stand around them: two on each side, and the last pixel column goes unused. The
+54.25, unless zeros stand around them: two on each side, of which the last column goes unused. The
 caption of figure 2 counts 253,440 neurons in conv1, which is 96 x 55 x 48; 96 x 55 x 55 is 290,400.
 
 *Training* (§4, §5): pictures at 256x256, random crops of 224 and their mirror images, colours moved
