@@ -43,6 +43,8 @@ says a quarter more parameters than GoogLeNet, which has 6.99 M: it is 1.6 times
 *What differs from the paper.* ``paper``: 4c and 4d, see above; nothing is said of borders nor of
 the starting weights: borders are half a window wide, so that a stride of 2 halves sizes upwards,
 and do not count in averages; weights are He's, truncated; epsilon is 0.001, as in TF-Slim.
+Norms keep running averages, of which each batch is a tenth; the paper's Algorithm 2 averages over
+many batches when training is done.
 ``wide``: the same, with projections to 128 in 4c and 4d.
 There are no auxiliary classifiers: no FC layer but the last is there, says §4.2.
 """
@@ -242,13 +244,19 @@ class BNInception(nn.Module):
 def load(model: BNInception, source: str | Path) -> Preprocessing | None:
     """Fill a BN-Inception from a weights file of ours; returns what it expects of pictures.
 
-    Neither torchvision nor timm has this network. Raises BadInput for "imagenet", and for a file
+    None for a plain state dict, which does not say. Neither torchvision nor timm has this network,
+    and none of the files made from Caffe's releases of it is read; those want BGR in 0..255, less
+    the mean (a recipe's ``preprocessing=caffe``). Raises BadInput for "imagenet", and for a file
     that does not fit.
     """
     model.preprocessing = load_weights(model, source, official=None)
     return model.preprocessing
 
 
+_OPEN = (
+    "the paper says no starting weights (He's, truncated) and no epsilon (0.001); batch norm keeps "
+    "running averages"
+)
 _CARD = ModelCard(
     name="bn_inception",
     domain="classify",
@@ -264,12 +272,12 @@ _CARD = ModelCard(
         "paper": Variant(
             config=PAPER,
             differs="4c and 4d project to 96, so that their outputs are figure 5's (its column "
-            "says 128); the paper says no starting weights (He's, truncated)",
+            f"says 128); {_OPEN}",
         ),
         "wide": Variant(
             config=WIDE,
             differs="4c and 4d project to 128, as figure 5's column says: their outputs have 608 "
-            "channels and not 576, 4e's 1056 and not 1024",
+            f"channels and not 576, 4e's 1056 and not 1024; {_OPEN}",
         ),
     },
     input_size=(3, 224, 224),

@@ -126,7 +126,8 @@ def _preprocessing(path: Path, record: Record) -> Preprocessing:
     except (KeyError, TypeError, ValueError) as cause:
         raise BadInput(
             f"the record of {path} does not say how pictures must be prepared",
-            hint="export weights that were trained: random ones are prepared for nothing",
+            hint="export weights that do: those of a training here, or published ones "
+            "(imagenet); random ones and plain files of others say nothing",
         ) from cause
 
 

@@ -192,10 +192,18 @@ def test_file_of_another_variant_changes_nothing(tmp_path: Path) -> None:
     assert net.preprocessing is None
 
 
-def test_plain_state_dict(tmp_path: Path) -> None:
+def test_a_file_with_caffes_names_is_refused(tmp_path: Path) -> None:
+    torch.save({"conv1_7x7_s2.weight": torch.zeros(64, 3, 7, 7)}, tmp_path / "caffe.pth")
+    net = small(PAPER)
+    with pytest.raises(BadInput, match=r"conv1_7x7_s2\.weight"):
+        load(net, tmp_path / "caffe.pth")
+    assert net.preprocessing is None
+
+
+def test_plain_state_dict_says_nothing_of_pictures(tmp_path: Path) -> None:
     net, other = small(PAPER), small(PAPER)
     for parameter in net.parameters():
         nn.init.normal_(parameter)
     torch.save(net.state_dict(), tmp_path / "ours.pth")
-    assert load(other, tmp_path / "ours.pth") is None
+    assert load(other, tmp_path / "ours.pth") is None is other.preprocessing
     assert all(map(torch.equal, net.parameters(), other.parameters()))
