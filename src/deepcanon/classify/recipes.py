@@ -148,8 +148,9 @@ RECIPES: dict[str, ClassifierRecipe] = {
     ),
     # Szegedy et al. 2016, §8: 100 rounds in batches of 32, RMSProp, the rate falls by 6 % every two
     # rounds, gradients no longer than 2, labels smoothed (§7), the network is an average; §6: 299
-    # pixels. The decay and how fast the average moves are ours. 50 replicas went ahead without
-    # waiting for one another there, here each step follows the one before. Not run so far.
+    # pixels. The decay, the momentum beside RMSProp (torch's: docs/papers.md) and how fast the
+    # average moves are ours. 50 replicas went ahead without waiting for one another there, here
+    # each step follows the one before. Not run so far.
     "inception_v3-imagenet": replace(
         _ALEXNET,
         model="inception_v3",
