@@ -49,6 +49,7 @@ def find_rate(
         for group in optimizer.param_groups:
             group["lr"] = rate
         optimizer.step()
+        task.constrain()
         taken += 1
         advance(f"rate {rate:.2g}, loss {loss.item():.3g}")
         return loss.item()

@@ -185,6 +185,12 @@ class ClassificationTask(pl.LightningModule):
         )
         return Judged(loss.whole, loss.main, found[0])
 
+    def constrain(self) -> None:
+        """Let the network keep its weights in bounds, if it has any: after each step."""
+        constrain = getattr(self.net, "constrain", None)
+        if constrain is not None:
+            constrain()
+
     def training_step(
         self, batch: tuple[Float[Tensor, "b 3 h w"], Int[Tensor, " b"]], step: int
     ) -> Tensor:
@@ -219,9 +225,7 @@ class ClassificationTask(pl.LightningModule):
     def optimizer_step(self, *given: Any, **named: Any) -> None:
         """Step, let the network keep its weights in bounds if it has any, move the average on."""
         super().optimizer_step(*given, **named)
-        constrain = getattr(self.net, "constrain", None)
-        if constrain is not None:
-            constrain()
+        self.constrain()
         if self.averaged is not None:
             steps = self.global_step + 1  # Lightning counts the step after it
             move_average(self.averaged, self.net, keep=self.recipe.ema_decay, steps=steps)
@@ -270,7 +274,8 @@ def make_optimizer(net: nn.Module, *, recipe: ClassifierRecipe) -> Optimizer:
     if recipe.optimiser == "adam":
         return Adam(groups, lr=rate)
     if recipe.optimiser == "rmsprop":
-        # Szegedy et al. 2016, §8: decay 0.9, epsilon 1.0.
+        # Szegedy et al. 2016, §8: decay 0.9, epsilon 1. Their TensorFlow divides by sqrt(v + eps),
+        # v from 1, and applies the rate before momentum; torch by sqrt(v) + eps, from 0, after it.
         return RMSprop(groups, lr=rate, momentum=recipe.momentum, alpha=0.9, eps=1.0)
     return SGD(groups, lr=rate, momentum=recipe.momentum)
 
