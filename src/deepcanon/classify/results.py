@@ -1,4 +1,4 @@
-"""What a classifier says of pictures, and how it is kept: JSON or CSV. No torch."""
+"""What a classifier says of pictures, drawn as bars, and kept as JSON or CSV. No torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from deepcanon.core.atomic import write_whole
+from deepcanon.core.chart import draw_bars
 from deepcanon.core.errors import BadInput
+from deepcanon.core.picture import Pixels
 
 __all__ = ["Classified", "check_results_file", "save_results", "to_csv"]
 
@@ -42,6 +44,10 @@ class Classified:
             "engine": self.engine,
             "seconds": round(self.seconds, 6),
         }
+
+    def plot(self) -> Pixels:
+        """The classes, each with a bar for its score, below the picture's name; uint8 [h, w, 3]."""
+        return draw_bars(list(zip(self.labels, self.scores, strict=True)), title=self.name)
 
     def save(self, path: str | Path) -> None:
         """Write it as the ending says, .json or .csv, whole or not at all; see `save_results`."""

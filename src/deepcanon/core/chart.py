@@ -1,4 +1,4 @@
-"""Line charts with Pillow: axes with ticks, a legend, linear or logarithmic scales."""
+"""Charts with Pillow: lines with axes, ticks, a legend, linear or logarithmic scales; bars."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from deepcanon.core.lettering import font
+from deepcanon.core.lettering import cut, font
 
-__all__ = ["Chart", "Line", "Scale", "Stroke", "draw", "ticks"]
+__all__ = ["Chart", "Line", "Scale", "Stroke", "draw", "draw_bars", "ticks"]
 
 Pixels = npt.NDArray[np.uint8]
 Point = tuple[float, float]
@@ -102,6 +102,24 @@ def draw(*charts: Chart, width: int = 560, height: int = 420) -> Pixels:
     if not charts:
         raise ValueError("there is no chart to draw")
     return np.concatenate([_draw(each, width, height) for each in charts], axis=1)
+
+
+def draw_bars(shares: Sequence[tuple[str, float]], *, title: str, width: int = 560) -> Pixels:
+    """A row for each name: a bar as long as its share of 1, and the share; uint8 [h, width, 3]."""
+    small = font(_SMALL)
+    names = [cut(name, 0.4 * width, _SMALL) for name, _ in shares]
+    left = 19 + max((small.getlength(name) for name in names), default=0)
+    longest = width - 24 - left - small.getlength("100.0 %")
+    page = Image.new("RGB", (width, 44 + _ROW * len(shares)), _PAPER)
+    pen = ImageDraw.Draw(page)
+    said = cut(title, width - 24, _LARGE)
+    pen.text((12, 18), said, fill=_INK, font=font(_LARGE), anchor="lm")
+    for row, (name, (_, share)) in enumerate(zip(names, shares, strict=True)):
+        y, end = 34 + _ROW * (row + 0.5), left + share * longest
+        pen.text((left - 7, y), name, fill=_INK, font=small, anchor="rm")
+        pen.rectangle((left, y - 6, end, y + 6), fill=_COLOURS[0])
+        pen.text((end + 7, y), f"{100 * share:.1f} %", fill=_FAINT, font=small, anchor="lm")
+    return np.asarray(page)
 
 
 def ticks(low: float, high: float, *, scale: Scale = Scale.LINEAR, most: int = 7) -> list[float]:

@@ -59,6 +59,15 @@ def test_no_more_classes_than_there_are(model: Path) -> None:
     assert sum(found.scores) == pytest.approx(1)
 
 
+def test_a_picture_of_the_scores(model: Path) -> None:
+    """A row a class, the best first: its bar is the longest."""
+    pixels = opened(model)(plain("green")).plot()
+    assert (pixels.dtype, pixels.shape) == (np.uint8, (44 + 3 * 20, 560, 3))
+    lengths = (pixels == (0, 114, 178)).all(axis=2).sum(axis=1)[[44, 64, 84]]
+    assert lengths[0] > 10 * lengths[1] > 0
+    assert lengths[1] == lengths[2]
+
+
 def test_scores_at_any_height_of_the_logits(tmp_path: Path) -> None:
     """exp of 4000 is no number in float32."""
     found = made(tmp_path, weight=1000 * GAIN * np.eye(3))(plain("blue"))

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from deepcanon.core.chart import Chart, Line, Scale, Stroke, draw, ticks
+from deepcanon.core.chart import Chart, Line, Scale, Stroke, draw, draw_bars, ticks
 
 pytestmark = pytest.mark.row("C18")
 
@@ -110,3 +110,17 @@ def test_charts_stand_side_by_side_and_lines_may_share_a_colour() -> None:
     assert inked(pixels[:, :200], ORANGE).size
     with pytest.raises(ValueError, match="no chart"):
         draw()
+
+
+def test_bars_are_as_long_as_their_shares() -> None:
+    """The longest name takes 40 % of the width at the most, and 100 % still has its number."""
+    shares = [("a", 1.0), ("b", 0.5), ("c" * 300, 0.25), ("d", 0.0)]
+    pixels = draw_bars(shares, title="a title", width=400)
+    assert pixels.shape == (44 + 4 * 20, 400, 3)
+    blue = (pixels == np.array(BLUE)).all(axis=2)
+    lengths = [blue[row].sum() for row in (44, 64, 84, 104)]
+    whole = lengths[0]
+    assert whole > 100 and lengths[3] <= 1
+    assert lengths[1:3] == pytest.approx([whole / 2, whole / 4], abs=1)
+    assert 0.3 * 400 < blue[84].argmax() < 0.5 * 400
+    assert (pixels[38:50, 330:] < 200).any()
