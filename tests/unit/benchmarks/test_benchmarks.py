@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import os
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 import torch
 
 from deepcanon.core.assets import shipped
+from deepcanon.core.catalog import get_card
 from tests import tiny_classifier, tiny_style
 from tests.tiny_features import TinyFeatures
 
@@ -300,6 +302,9 @@ def test_classifier(
     assert [row[:3] for row in found[:8]] == [["one", n, each] for n in "12" for each in passes]
     assert [row[2] for row in found[8:12]] == [bench.AUTO, bench.ORT] * 2
     assert [row[0] for row in found[12:14]] == [bench.AUTO, bench.ORT]
+    # The mean of two batches: the root of the product of what is printed of each.
+    of_hand = [float(found[8 + place][4].split()[0]) for place in (0, 2)]
+    assert float(found[12][4]) == pytest.approx(math.prod(of_hand) ** 0.5, abs=0.02)
     ours = (bench.AUTO, bench.ORT)
     assert found[14:16] == [["one", each, "3", share] for each in ours]
     # What ships has trained weights; no agreement is asked of three pictures.
@@ -364,10 +369,15 @@ def test_the_plain_loop_decays_what_ours_does(module: Any) -> None:
 
 @pytest.mark.usefixtures("own_threads")
 def test_construction(module: Any, capsys: Any) -> None:
-    assert module("bench_construction").main(["--models", "resnet20", "--rounds", "1"]) == 0
+    words = ["--models", "resnet20", "googlenet", "--rounds", "1"]
+    assert module("bench_construction").main(words) == 0
     printed = capsys.readouterr().out
-    assert [row[:2] for row in rows(printed)] == [["resnet20", "0.27"]]
-    assert "slowest: resnet20 in " in printed
+    assert [row[0] for row in rows(printed)] == [
+        "resnet20:paper",
+        *(f"googlenet:{variant}" for variant in get_card("googlenet").variants),
+    ]
+    assert rows(printed)[0][1] == "0.27"
+    assert "\nslowest: " in printed
 
 
 def test_quarters_of_a_run(module: Any) -> None:
