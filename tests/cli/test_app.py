@@ -237,9 +237,10 @@ def test_ends(
         raise raised
 
     monkeypatch.setattr(app, "load", broken)
-    ran = run("stylize", "photo.jpg")
+    ran = run("classify", "photo.jpg")
     assert ran.code == code
     assert says in ran.error_lines[0]
+    assert "--" not in ran.err  # no option that only one of the commands has
 
 
 def test_an_import_that_ctrl_c_spoils_is_an_interruption(

@@ -202,7 +202,9 @@ def _usage_error(error: Exception) -> tuple[str, str] | None:
 
 def _unexpected(error: Exception, *, debug: bool) -> DeepcanonError:
     if isinstance(error, MemoryError):
-        return Failed("there is not enough memory", hint="make the picture smaller: --max-size")
+        return Failed(
+            "there is not enough memory", hint="a smaller picture or a smaller batch takes less"
+        )
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return Failed(
         f"deepcanon itself failed: {text}",
