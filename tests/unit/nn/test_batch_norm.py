@@ -142,6 +142,12 @@ def test_evaluation_uses_what_was_kept_and_keeps_it() -> None:
     assert not torch.allclose(layer(x), layer.train()(x))
 
 
+def test_epsilon_and_momentum_go_by_their_names() -> None:
+    """Torch's second argument is epsilon, which ``BatchNorm2d(64, 0.1)`` often does not mean."""
+    with pytest.raises(TypeError, match="positional"):
+        BatchNorm(3, 0.1)
+
+
 def test_one_value_per_channel_cannot_be_trained_on() -> None:
     layer = BatchNorm(3).train()
     with pytest.raises(BadInput, match="one value per channel"):
