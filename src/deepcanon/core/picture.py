@@ -116,17 +116,24 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _to_rgb(image: Image.Image, icc: bytes | None) -> tuple[Pixels, Pixels | None, bytes | None]:
-    """Plain RGB, the alpha plane if there is one, and the profile if it describes RGB."""
+    """Plain RGB, the alpha plane if there is one, and the profile if it describes RGB.
+
+    Through one of grey or CMYK the picture becomes sRGB.
+    """
     mode = image.mode
     if mode in ("I", "F") or mode.startswith("I;16"):
         grey = _to_eight_bits(np.array(image))
         return np.repeat(grey[..., None], 3, axis=2), None, None
     if mode in ("CMYK", "LAB"):
         return np.array(_through_profile(image, icc)), None, None
-    if icc is not None and icc[16:20] != b"RGB ":
-        icc = None
     if mode == "La":
         image = image.convert("LA")
+    if mode in ("L", "LA", "La") and _describes(icc, b"GRAY"):
+        alpha = np.array(image.convert("LA").getchannel("A"))
+        pixels = np.array(_through_profile(image.convert("L"), icc))
+        return pixels, alpha if image.has_transparency_data else None, None
+    if not _describes(icc, b"RGB "):
+        icc = None
     if image.has_transparency_data:
         rgba = np.array(image.convert("RGBA"))
         return np.ascontiguousarray(rgba[..., :3]), np.ascontiguousarray(rgba[..., 3]), icc
@@ -146,14 +153,19 @@ def _to_eight_bits(values: npt.NDArray[Any]) -> Pixels:
     return scaled
 
 
+def _describes(icc: bytes | None, space: bytes) -> bool:
+    """Whether there is a profile, and it is of this colour space, four letters."""
+    return icc is not None and icc[16:20] == space
+
+
 def _through_profile(image: Image.Image, icc: bytes | None) -> Image.Image:
-    """CMYK and Lab to sRGB, with the file's own profile when it has one that fits."""
+    """Grey, CMYK and Lab to sRGB, with the file's own profile when it has one that fits."""
     from PIL import ImageCms
 
     srgb = ImageCms.createProfile("sRGB")
     if image.mode == "LAB":
         source: Any = ImageCms.createProfile("LAB")
-    elif icc is not None and icc[16:20] == b"CMYK":
+    elif icc is not None and _describes(icc, b"CMYK" if image.mode == "CMYK" else b"GRAY"):
         source = io.BytesIO(icc)
     else:
         return image.convert("RGB")

@@ -211,6 +211,32 @@ def test_a_profile_that_is_not_of_rgb_is_not_handed_on(tmp_path: Path) -> None:
     assert picture.icc is None and _colour(picture.pixels[3, 3]) == "red"
 
 
+def _linear_grey() -> bytes:
+    """The smallest ICC profile of grey: a white point and a curve that is the identity."""
+    white = struct.pack(">3i", 63190, 65536, 54061)  # D50, in 1/65536
+    tags = struct.pack(">I4sII4sII", 2, b"wtpt", 156, 20, b"kTRC", 176, 12)
+    body = tags + b"XYZ \0\0\0\0" + white + b"curv" + bytes(8)
+    kinds = (b"mntr", b"GRAY", b"XYZ ", b"acsp")
+    start = struct.pack(">I4xI4s4s4s12x4s28x", 128 + len(body), 0x0240_0000, *kinds)
+    return (start + white).ljust(128, b"\0") + body
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+def test_a_profile_of_grey_is_gone_through(tmp_path: Path, alpha: bool) -> None:
+    """Light of 128 / 255, 55 / 255 and 10 / 255 is 188, 128 and 55 in sRGB (IEC 61966-2-1)."""
+    grey = Image.fromarray(np.repeat(np.array([[0, 10, 55, 128, 255]], "u1"), 16, 0).repeat(4, 1))
+    image = Image.merge("LA", (grey, grey)) if alpha else grey
+    image.save(tmp_path / "x.png", icc_profile=_linear_grey())
+    picture = load(tmp_path / "x.png")
+    assert picture.icc is None
+    assert picture.pixels[5, ::4].tolist() == [[each] * 3 for each in (0, 55, 128, 188, 255)]
+    if alpha:
+        assert picture.alpha is not None
+        assert picture.alpha[5, ::4].tolist() == [0, 10, 55, 128, 255]
+    else:
+        assert picture.alpha is None
+
+
 def test_transparency_of_every_kind(tmp_path: Path) -> None:
     """Palette entries, a colour key, and grey with alpha; the red quarter shows through."""
     image = quarters()
