@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["as_dict", "lines"]
 
 _SHOWN = 20  # labels at most
+_LONG = ("sha256", "base")  # parts of a recipe that --json alone shows
 _WIDE = 100  # characters of a line
 
 
@@ -33,7 +34,10 @@ def lines(path: Path, record: Record) -> list[str]:
         "trained on": record.data,
         "when, where": f"{record.date}, {record.hardware}",
         "scores": _pairs(record.scores),
-        "recipe": _pairs({key: value for key, value in record.recipe.items() if key != "sha256"}),
+        "recipe": _pairs({key: value for key, value in record.recipe.items() if key not in _LONG}),
+        "before it": "the run that it started from, in full with --json"
+        if "base" in record.recipe
+        else "",
         "licence": record.licence,
         "notes": record.notes,
     }

@@ -16,7 +16,7 @@ from deepcanon.core import images
 from deepcanon.core.assets import find
 from deepcanon.core.catalog import create_model
 from deepcanon.core.errors import BadInput
-from deepcanon.core.record import Record, read_record
+from deepcanon.core.record import Record, read_record, record_in
 from deepcanon.style import johnson
 from deepcanon.style.data import Crops, Photos, Picked, load_picture
 from deepcanon.style.export import export_transform_net
@@ -72,8 +72,10 @@ def train(recipe: JohnsonRecipe, *, folder: Path, resume: bool, quiet: bool) -> 
     pl.seed_everything(recipe.seed, verbose=False)
     net = johnson.TransformNet(config)
     start = Path(recipe.start) if recipe.start else None
+    before = None
     if start is not None:
         johnson.load(net, start)
+        before = record_in(start)
     paintings = {style: Path(recipe.paintings) / file for style, file in recipe.styles.items()}
     # The styles of a round by their number, each as often as the recipe says.
     turns = [
@@ -97,8 +99,11 @@ def train(recipe: JohnsonRecipe, *, folder: Path, resume: bool, quiet: bool) -> 
     )
     if fitted is None:
         return None
+    record = fitted.record
+    if before is not None:
+        record = dataclasses.replace(record, recipe={**record.recipe, "base": before.recipe})
     return export_transform_net(
-        fitted.net, folder / f"johnson-{recipe.variant}.onnx", record=fitted.record
+        fitted.net, folder / f"johnson-{recipe.variant}.onnx", record=record
     )
 
 

@@ -192,6 +192,7 @@ def test_a_run_starts_from_a_network_of_the_same_shape_only(
     record = read_record(second)
     assert (record.variant, record.recipe["start"]) == ("paper", "johnson-paper.onnx")
     assert set(record.recipe["sha256"]) == {"photos", "painting a", "start"}
+    assert record.recipe["base"] == read_record(first).recipe
     with pytest.raises(BadInput, match=r"johnson-paper\.onnx"):
         training.train(
             replace(frozen, variant="modern"), folder=tmp_path / "x", resume=False, quiet=True
