@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import pickle
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -172,10 +174,17 @@ def test_published_weights_say_where_they_are_from(
     assert len(set(record.labels)) == 1000
 
 
+class QuietHandler(SimpleHTTPRequestHandler):
+    """Says nothing on standard error, which belongs to the command."""
+
+    def log_message(self, *_: object) -> None:
+        return
+
+
 @contextmanager
 def mirror(folder: Path) -> Iterator[str]:
     """A web server that gives the files of `folder`."""
-    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    handler = partial(QuietHandler, directory=str(folder))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = Thread(target=server.serve_forever)
         thread.start()
@@ -201,6 +210,61 @@ def test_weights_of_something_else(
     (tmp_path / "bad.onnx").write_bytes(b"")
     refused(run("export", "johnson", "--weights", tmp_path / "bad.onnx", "-o", out), "empty")
     assert not out.exists()
+
+
+class Evil:
+    """Unpickled by the usual reader, it makes a file."""
+
+    def __init__(self, victim: Path) -> None:
+        self.victim = victim
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self.victim,)
+
+
+def test_a_pickle_posing_as_weights(run: Run, tmp_path: Path) -> None:
+    victim, out = tmp_path / "ran", tmp_path / "net.onnx"
+    torch.save({"a": torch.ones(2), "b": Evil(victim)}, tmp_path / "evil.pth")
+    (tmp_path / "evil.safetensors").write_bytes(pickle.dumps(Evil(victim)))
+    for name in ("evil.pth", "evil.safetensors"):
+        refused(run("export", "johnson", "--weights", tmp_path / name, "-o", out), name)
+    assert not victim.exists() and not out.exists()
+    # The usual reader would have run it.
+    pickle.loads((tmp_path / "evil.safetensors").read_bytes())
+    assert victim.exists()
+
+
+PUBLISHED = ("export", "resnet18", "--variant", "torchvision", "--weights", "imagenet", "-o")
+FILE = "resnet18-f37072fd.pth"
+
+
+def test_downloads_switched_off(run: Run, tmp_path: Path) -> None:
+    out = tmp_path / "net.onnx"
+    hint = refused(run(*PUBLISHED, out, "--offline"), f"{FILE} is not in the cache")
+    assert str(tmp_path / "user-cache" / FILE) in hint
+    assert not out.exists()
+
+
+def test_no_network(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "net.onnx"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))  # bound, and nobody listens
+        monkeypatch.setenv("DEEPCANON_MIRROR", f"http://127.0.0.1:{free.getsockname()[1]}")
+        hint = refused(run(*PUBLISHED, out), f"{FILE} could not be downloaded")
+    assert str(tmp_path / "user-cache" / FILE) in hint
+    assert not out.exists()
+
+
+def test_a_download_that_is_another_file(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / FILE).write_bytes(b"something else")
+    out = tmp_path / "net.onnx"
+    with mirror(tmp_path) as address:
+        monkeypatch.setenv("DEEPCANON_MIRROR", address)
+        refused(run(*PUBLISHED, out), FILE, "sha256")
+    assert not out.exists() and not list(tmp_path.rglob("user-cache/**/*.pth"))
 
 
 def test_without_torch(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

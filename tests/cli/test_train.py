@@ -22,6 +22,8 @@ from tests.tiny_features import TinyFeatures
 from tests.tiny_recipes import TinyTeacher, pictures, settings
 from tests.tiny_training import assert_same_state, press_ctrl_c
 
+pytestmark = pytest.mark.row("T2")
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -60,7 +62,7 @@ def test_the_result_goes_to_stdout_and_the_rest_to_stderr(run: Run, desk: Path) 
 
 
 def test_json(run: Run, desk: Path) -> None:
-    ran = run(*words(), "-o", "out", "--json", "--seed", "7", "--threads", "1")
+    ran = run(*words(), "-o", "out", "--json", "-q", "--seed", "7", "--threads", "1")
     assert (ran.code, ran.err) == (0, "")
     said = ran.json
     assert said["seconds"] > 0
@@ -95,12 +97,13 @@ def test_a_yaml_file_names_the_folder(run: Run, desk: Path) -> None:
     assert (ran.code, ran.out) == (0, "runs/mine/slim-vgg.safetensors\n")
 
 
-def test_three_bad_photographs_among_good_ones(run: Run, desk: Path) -> None:
+@pytest.mark.parametrize("how", [[], ["--json"]])
+def test_three_bad_photographs_among_good_ones(run: Run, desk: Path, how: list[str]) -> None:
     good = (desk / "photos" / "0.png").read_bytes()
     (desk / "photos" / "cut.png").write_bytes(good[: len(good) // 2])
     (desk / "photos" / "empty.jpg").write_bytes(b"")
     (desk / "photos" / "words.webp").write_text("no picture")
-    ran = run(*words())
+    ran = run(*words(), *how)
     assert ran.code == 0
     lines = ran.err.splitlines()
     for line, name in zip(lines, ("cut.png", "empty.jpg", "words.webp"), strict=False):

@@ -74,7 +74,7 @@ def train(
     chosen = choose(recipe, settings=settings)
     folder = Path(output) if output is not None else Path("runs", chosen.title)
     try:
-        made = start(chosen, folder=folder, resume=resume, quiet=quiet or as_json, threads=threads)
+        made = start(chosen, folder=folder, resume=resume, quiet=quiet, threads=threads)
     except KeyboardInterrupt:
         made = None
     if made is None:
