@@ -13,6 +13,8 @@ from deepcanon.style.sheet import contact_sheet
 from tests import tiny_style
 from tests.cli.conftest import Run, photo, pixels
 
+pytestmark = pytest.mark.row("T2")
+
 FAST = ("--engine", "onnxruntime", "--threads", "1")
 STYLES = list(tiny_style.STYLES)
 

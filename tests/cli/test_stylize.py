@@ -19,6 +19,8 @@ from deepcanon.style.color import keep_color, mix
 from tests import tiny_style
 from tests.cli.conftest import Run, photo, pixels
 
+pytestmark = pytest.mark.row("T2")
+
 FAST = ("--engine", "onnxruntime", "--threads", "1")
 
 

@@ -19,6 +19,8 @@ from deepcanon.core import images
 from tests import tiny_style
 from tests.cli.conftest import Run, files, photo, refused
 
+pytestmark = pytest.mark.row("T2")
+
 FAST = ("--engine", "onnxruntime", "--threads", "1")
 
 

@@ -19,6 +19,8 @@ from deepcanon.style import features, gatys, predict  # noqa: E402
 from deepcanon.style.color import keep_color, mix  # noqa: E402
 from tests.cli.conftest import Run, files, photo, pixels, refused  # noqa: E402
 
+pytestmark = pytest.mark.row("T1")
+
 
 class TinyFeatures:
     """Each tap a random convolution of the picture, halved from stage to stage."""

@@ -29,6 +29,7 @@ def test_what_has_to_ship_ships(name: str) -> None:
     assert shipped(name).stat().st_size <= LIMITS[name]
 
 
+@pytest.mark.row("T2")
 def test_the_shipped_network_has_seven_styles() -> None:
     assert read_record(shipped("multistyle")).labels == [
         "starry-night",
@@ -41,6 +42,7 @@ def test_the_shipped_network_has_seven_styles() -> None:
     ]
 
 
+@pytest.mark.row("C18")
 def test_the_shipped_classifier_is_the_default_and_says_its_score(tmp_path: Path) -> None:
     record = read_record(shipped("resnet20-cifar10"))
     assert (record.model, len(record.labels)) == ("resnet20", 10)

@@ -241,6 +241,7 @@ def test_by_hand_is_the_same_network(module: Any, tiny_model: Path) -> None:
     assert (ours[0] == 255 - feeds["picture"][0]).all()
 
 
+@pytest.mark.row("T4")
 def test_table_t4(module: Any, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from deepcanon.reproduce import style_speed
 

@@ -10,6 +10,8 @@ from hypothesis.extra import numpy as arrays
 
 from deepcanon.style.color import finish, keep_color, luma, mix
 
+pytestmark = pytest.mark.row("T2")
+
 PICTURES = arrays.arrays(np.uint8, (5, 4, 3))
 
 

@@ -12,6 +12,8 @@ from torch.testing import assert_close
 
 from deepcanon.style import forms
 
+pytestmark = pytest.mark.row("T2")
+
 Form = Callable[..., Tensor]
 SIZES = [(2, 3), (5, 4), (8, 9)]
 

@@ -16,6 +16,8 @@ from deepcanon.core.errors import BadInput
 from deepcanon.style import johnson
 from deepcanon.style.johnson import CONFIGS, Config, Norm, TransformNet
 
+pytestmark = pytest.mark.row("T2")
+
 SMALL = {name: replace(config, widths=(4, 5, 6), blocks=5) for name, config in CONFIGS.items()}
 each_variant = pytest.mark.parametrize("variant", CONFIGS)
 

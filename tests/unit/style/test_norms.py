@@ -9,6 +9,8 @@ from torch.testing import assert_close
 
 from deepcanon.style.norms import ConditionalInstanceNorm, UnconditionalNorm
 
+pytestmark = pytest.mark.row("T2")
+
 
 @pytest.fixture
 def norm() -> ConditionalInstanceNorm:

@@ -19,6 +19,8 @@ from deepcanon.style.color import keep_color, mix
 from deepcanon.style.predict import Stylizer, check_style_name, parse_style, style_names
 from tests import tiny_style
 
+pytestmark = pytest.mark.row("T2")
+
 NAMES = list(tiny_style.STYLES)
 
 

@@ -11,6 +11,8 @@ from torch import Tensor
 from deepcanon.style.race import Curve, Track, judged, timed
 from deepcanon.style.repaint import LBFGS, Adam, Terms, descend
 
+pytestmark = pytest.mark.row("T1")
+
 
 class Bowl:
     """Mean square distance from a grey. Sleeps when it is made, as targets take their time."""

@@ -12,6 +12,8 @@ import pytest
 from deepcanon.core.errors import BadInput
 from deepcanon.style.scores import Score, StyleReport, markdown
 
+pytestmark = pytest.mark.row("T2")
+
 SETTINGS: dict[str, Any] = {"features": "vgg16", "photos": ["a.jpg"], "iterations": 2}
 
 
