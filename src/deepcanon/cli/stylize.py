@@ -117,7 +117,12 @@ class Method(NamedTuple):
     type=click.Choice(["content", "noise"]),
     help="gatys: from the photograph or from noise.  [default: content]",
 )
-@click.option("--seed", type=click.IntRange(min=0), metavar="N", help="gatys: of the noise.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="gatys: of the noise, with --start noise.",
+)
 @options.model
 @options.engine
 @options.threads

@@ -110,7 +110,7 @@ class Config:
     mean_activation: float = 1.0  # §2; unused when AS_GIVEN
     pooling: Pooling = Pooling.AVERAGE  # §2
     start: Start = Start.NOISE  # §2.3: white noise
-    noise: float = 1 / 255  # the notebook: randn, on pixels of 0 to 255, around the mean colour
+    noise: float = 1 / 255  # the notebook: randn on 0 to 255; ours around mid-grey
     optimiser: LBFGS | Adam = field(default_factory=LBFGS)  # §2.3
     stages: tuple[Stage, ...] = (Stage(iterations=500),)  # the notebook
 
@@ -355,9 +355,9 @@ def repaint(
     `features` judges the stages that name no network: a name or path for `load_features`, or a
     network. A mapping holds networks by the names in `config.stages` (a name not in it is loaded);
     its first judges the stages without a name. ``on_step(step, losses)`` is called after each
-    iteration, counted from 1 over all stages. KeyboardInterrupt, at any time, gives back the
-    picture as it then is. The same seed gives the same picture on one machine and thread count.
-    Raises Failed when the loss stops being finite, BadInput for an unknown network or tap.
+    iteration, counted from 1 over all stages. KeyboardInterrupt, once the descent has begun, gives
+    back the picture as it then is. The same seed gives the same picture on one machine and thread
+    count. Raises Failed when the loss stops being finite, BadInput for an unknown network or tap.
     """
     full = (content.shape[0], content.shape[1])
     photograph, painting = to_tensor(content), to_tensor(style)

@@ -23,8 +23,9 @@ conv, norm, and adds its input without a ReLU after (§3.1 and Gross & Wilber).
 
 *What differs from the paper.*
 
-- ``paper``: pictures are 0..1 here, so the tanh is scaled to 0..1; sides that 4 does not divide
-  are padded at the far end and cut back, the paper has none.
+- ``paper``: pictures are 0..1 here, so the tanh is scaled to 0..1; the first layer sees them as
+  -2..2, that of the authors' code as 0..255 less the mean; sides that 4 does not divide are padded
+  at the far end and cut back, the paper has none.
 - ``instance_norm``: instance norm for batch norm, D. Ulyanov, A. Vedaldi, V. Lempitsky, *Instance
   Normalization: The Missing Ingredient for Fast Stylization*, arXiv:1607.08022.
 - ``modern``: half of the channels; nearest-neighbour upsampling and a convolution for fractional
@@ -261,7 +262,8 @@ def _to_and_fro(first: int, end: int, *, side: int) -> Int[Tensor, " n"]:
 
 
 _DIFFERS = {
-    "paper": "tanh scaled to 0..1; any size, padded to a multiple of 4 and cut back",
+    "paper": "pictures seen as -2..2, tanh scaled to 0..1; any size, padded to a multiple of 4 and "
+    "cut back",
     "instance_norm": "instance norm for batch norm (Ulyanov et al. 2016)",
     "modern": "half width, nearest upsampling + convolution, reflection at each convolution, "
     "instance norm, sigmoid",

@@ -6,8 +6,8 @@ channels is enough to judge styles. *What differs here*: its features are not li
 teacher's width by a learned embedding. Each tap of the student predicts the teacher's activation
 in the basis of its own principal components (uncentred, the first quarter of them). That basis is
 orthonormal, so distances between activations *and between Gram matrices* are the teacher's own,
-less what the dropped components held. It takes a sixteenth of the multiply-adds at most, and a
-tenth of the time as measured (docs/results.md).
+less what the dropped components held. It takes a fourteenth of the multiply-adds, and an
+eighth of the time as measured (docs/results.md).
 
 Layers: VGG16's convolutions up to conv5_1 with 16, 32, 64, 128, 128 channels, and for each tap a
 1x1 convolution ("head") of its width. 702,640 parameters (0.70 M).
