@@ -187,6 +187,14 @@ def test_a_missing_painting_is_found_missing_at_once(
     refused(ran, "paintings has no udnie.png, the painting of 'udnie'")
 
 
+def test_a_run_that_started_from_another_adds_no_style(run: Run, lab: list[str]) -> None:
+    styles = {"great-wave": "wave.png", "udnie": "udnie.png"}
+    recipe = {**OBJECTIVE, "styles": styles, "base": OBJECTIVE}
+    tiny_style.write(Path("tiny.onnx"), metadata={KEY: tiny_style.record(recipe=recipe).to_json()})
+    ran = run(*QUICK, "--count", "1", "--iterations", "1", "--styles", "udnie")
+    assert ran.code == 0 and "added last" not in ran.err
+
+
 def test_styles_whose_painting_is_not_there_are_left_out(run: Run, lab: list[str]) -> None:
     """As after `train new-style`: whoever added a style has its painting, and no other."""
     base = {"styles": {"great-wave": "wave.png"}}

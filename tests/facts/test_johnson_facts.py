@@ -245,15 +245,16 @@ def strip(pictures: np.ndarray) -> float:
 
 
 def test_the_shipped_network_paints_no_strip_at_the_sides() -> None:
-    """On photographs in the style that painted the broadest one: less than 18 grey levels, where
-    the photographs themselves have up to 14, and the network alone, without a margin, more than 24.
+    """On photographs, in each style: less than 22 grey levels, where the photographs themselves
+    have up to 14; the network alone, without a margin, paints one of more than 40 in some style.
     """
     photos = np.stack([photo(seed, (160, 160)) for seed in range(8)])
-    scream = Stylizer("the-scream", engine="onnxruntime", threads=1)
-    ours = np.stack([scream(each).pixels for each in photos])
     session = open_session(shipped("multistyle"), engine="onnxruntime", threads=1)
-    weights = np.array([[name == "the-scream" for name in scream.record.labels]], np.float32)
-    bare = [session.run({"picture": each[None], "weights": weights}) for each in photos]
+    alone = []
+    for place, style in enumerate(style_names()):
+        stylizer = Stylizer(style, engine="onnxruntime", threads=1)
+        assert strip(np.stack([stylizer(each).pixels for each in photos])) < 22, style
+        weights = np.eye(MULTISTYLE.styles, dtype=np.float32)[[place] * len(photos)]
+        alone.append(strip(session.run({"picture": photos, "weights": weights})["stylized"]))
     assert strip(photos) < 14
-    assert strip(ours) < 18
-    assert strip(np.concatenate([each["stylized"] for each in bare])) > 24
+    assert max(alone) > 40

@@ -98,7 +98,7 @@ def evaluate_style(
     )
     if wishes.styles is None and not silent:
         _note_left_out(comparison, wanted)
-    if "base" in comparison.record.recipe and not silent:
+    if comparison.record.recipe.get("painting") and not silent:
         note(f"measured by the objective of the style added last: {comparison.record.labels[-1]}")
     for style in wanted:
         if style not in report.scores:

@@ -196,7 +196,7 @@ RECIPES: dict[str, Recipe] = {
     # Second part, against VGG16, with `start` where the first ended. Less content than above, as
     # light, dark and the raster have terms of their own now; pictures of 256 pixels, as those that
     # are looked at: smaller crops teach other textures. Not run as it stands: docs/LOG.md tells the
-    # ten shorter runs whose end ships, the last four of which took two and a half hours.
+    # twelve shorter runs whose end ships, the last six of which took four hours.
     "multistyle-finish": replace(
         _MULTISTYLE,
         features="vgg16",
