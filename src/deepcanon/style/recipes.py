@@ -217,6 +217,6 @@ RECIPES: dict[str, Recipe] = {
         tv_weight=20.0,
         tone_weight=0.5,
     ),
-    # Without a margin 5 minutes, total 1.40 -> 0.54.
+    # 8 minutes, total 1.12 -> 0.67 (docs/results.md).
     "new-style": NewStyleRecipe(),
 }
