@@ -31,6 +31,7 @@ from deepcanon.nn.weights import write
 from deepcanon.style.johnson import MULTISTYLE, TransformNet
 from deepcanon.style.predict import MARGIN, Stylizer
 from tests.cli.conftest import Run, refused
+from tests.evil_pickle import Evil
 
 pytestmark = pytest.mark.row("T2")
 
@@ -210,16 +211,6 @@ def test_weights_of_something_else(
     (tmp_path / "bad.onnx").write_bytes(b"")
     refused(run("export", "johnson", "--weights", tmp_path / "bad.onnx", "-o", out), "empty")
     assert not out.exists()
-
-
-class Evil:
-    """Unpickled by the usual reader, it makes a file."""
-
-    def __init__(self, victim: Path) -> None:
-        self.victim = victim
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return Path.touch, (self.victim,)
 
 
 def test_a_pickle_posing_as_weights(run: Run, tmp_path: Path) -> None:

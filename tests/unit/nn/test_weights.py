@@ -2,7 +2,6 @@
 
 import os
 import pickle
-from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -17,19 +16,10 @@ from deepcanon.core.errors import BadInput
 from deepcanon.core.record import read_record
 from deepcanon.nn.preprocessing import CAFFE
 from deepcanon.nn.weights import Weights, copy_into, keras_layers, read, rename, write
+from tests.evil_pickle import Evil
 from tests.tiny_record import CLASSIFIER
 
 pytestmark = pytest.mark.row("C10")
-
-
-class Evil:
-    """What a pickle that would run a program looks like."""
-
-    def __init__(self, victim: Path) -> None:
-        self.victim = victim
-
-    def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
-        return os.system, (f"touch {self.victim}",)
 
 
 def weights(**tensors: torch.Tensor) -> Weights:

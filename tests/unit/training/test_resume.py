@@ -11,6 +11,7 @@ import torch
 
 from deepcanon.core.errors import BadInput
 from deepcanon.training.resume import check_folder, check_same_recipe, read, start_at
+from tests.evil_pickle import Evil
 
 STORED: dict[str, Any] = {
     "steps": 5,
@@ -25,16 +26,9 @@ def checkpoint(path: Path, recipe: dict[str, Any] = STORED) -> Path:
     return path
 
 
-class Evil:
-    """What a pickle may do: make a folder in the one it is read in."""
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.mkdir, ("was-here",)
-
-
 @pytest.mark.parametrize(
     "content",
-    [{"deepcanon": {"recipe": Evil()}}, {"state_dict": {}}, [1, 2]],
+    [{"deepcanon": {"recipe": Evil("was-here")}}, {"state_dict": {}}, [1, 2]],
     ids=["code", "of another program", "no dictionary"],
 )
 def test_a_file_that_is_no_checkpoint_of_ours(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 import pickle
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from deepcanon.classify.data.idx_files import FASHION, read_idx
 from deepcanon.classify.data.sources import open_source
 from deepcanon.core.errors import BadInput
 from tests import tiny_pictures
+from tests.evil_pickle import Evil
 from tests.tiny_pictures import idx, mnist
 from tests.unit.classify.data.test_sources import refused
 
@@ -87,18 +87,10 @@ def test_cifar_files_that_are_not_right(tmp_path: Path) -> None:
     refused(tmp_path, "data_batch_3.bin is missing")
 
 
-class _Runs:
-    def __init__(self, command: str) -> None:
-        self.command = command
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return os.system, (self.command,)
-
-
 def test_a_pickle_that_would_run_a_program_is_refused_and_does_not(tmp_path: Path) -> None:
     tiny_pictures.cifar10_python(tmp_path)
     proof = tmp_path / "it-ran"
-    (tmp_path / "data_batch_2").write_bytes(pickle.dumps({"data": _Runs(f"touch {proof}")}))
+    (tmp_path / "data_batch_2").write_bytes(pickle.dumps({"data": Evil(proof)}))
     assert "nothing in it was run" in refused(tmp_path, "data_batch_2 is damaged", "system")
     assert not proof.exists()
 
