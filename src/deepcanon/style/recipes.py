@@ -217,6 +217,6 @@ RECIPES: dict[str, Recipe] = {
         tv_weight=20.0,
         tone_weight=0.5,
     ),
-    # 8 minutes, total 1.12 -> 0.67 (docs/results.md).
+    # 7:24 minutes, total 1.12 -> 0.67 (docs/results.md).
     "new-style": NewStyleRecipe(),
 }
