@@ -18,7 +18,7 @@ from deepcanon.classify.results import Classified, save_results
 from deepcanon.core import assets
 from deepcanon.core.errors import BadInput, DeepcanonError, Failed
 from deepcanon.core.images import save
-from deepcanon.engine.session import Feeds, Session
+from deepcanon.engine.running import Feeds, Session
 from deepcanon.nn.preprocessing import CAFFE
 from tests import tiny_classifier
 from tests.tiny_classifier import CLASSES, GAIN, PLAIN, plain

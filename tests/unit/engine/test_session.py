@@ -16,6 +16,7 @@ from deepcanon.core.assets import shipped
 from deepcanon.core.errors import BadInput, DeepcanonError, Failed, Unavailable, how_to_install
 from deepcanon.core.onnx_file import OnnxFile
 from deepcanon.core.record import Record
+from deepcanon.engine import on_openvino, running
 from deepcanon.engine import session as sessions
 from deepcanon.engine.session import Session, available, open_session
 
@@ -284,7 +285,7 @@ def break_openvino(monkeypatch: pytest.MonkeyPatch) -> Callable[[Exception], Non
             raise error
 
         _pretend(monkeypatch, "openvino", "onnxruntime")
-        monkeypatch.setattr(sessions, "_openvino_core", core)
+        monkeypatch.setattr(on_openvino, "_openvino_core", core)
 
     return break_it
 
@@ -360,11 +361,11 @@ def test_threads_below_one(make_onnx: MakeOnnx, threads: int) -> None:
 def test_a_part_of_the_machine_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 16)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)), raising=False)
-    assert sessions._usable_threads() == 0
+    assert running.usable_threads() == 0
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 4}, raising=False)
-    assert sessions._usable_threads() == 2
+    assert running.usable_threads() == 2
     monkeypatch.delattr(os, "sched_getaffinity")
-    assert sessions._usable_threads() == 0
+    assert running.usable_threads() == 0
 
 
 @engines
