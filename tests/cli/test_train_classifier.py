@@ -43,14 +43,16 @@ def words(*more: str, data: str = "pictures", steps: int = 2) -> list[str]:
 def test_a_folder_of_classes_is_trained_on(run: Run, desk: Path) -> None:
     ran = run(*words())
     assert (ran.code, ran.out) == (0, "runs/resnet20-cifar10/resnet20.safetensors\n")
-    first, last = ran.err.splitlines()
+    what, first, last = ran.err.splitlines()
+    counted = "pictures: 6 pictures of 2 classes, 2 kept out"
+    assert what == f"resnet20 (paper) at 8x8 pixels, {counted}"
     assert first == "2 steps, into runs/resnet20-cifar10; Ctrl-C stops with a checkpoint"
     assert last.startswith("step 2/2  loss ") and "  top1 " in last
     from deepcanon.core.record import read_record
 
     record = read_record(desk / "runs/resnet20-cifar10/resnet20.safetensors")
     assert record.labels == ["dog", "naïve 猫"]
-    assert record.data == "pictures: 6 pictures of 2 classes, 2 kept out"
+    assert record.data == counted
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,12 @@ def train(recipe: ClassifierRecipe, *, folder: Path, resume: bool, quiet: bool) 
     """
     prepared = prepare(recipe, quiet=quiet)
     task, source = prepared.task, prepared.source
+    data = (
+        f"{source.name}: {len(source.train)} pictures of {len(source.classes)} classes, "
+        f"{len(source.val)} kept out"
+    )
+    if not quiet:
+        _say(f"{recipe.model} ({recipe.variant}) at {recipe.side}x{recipe.side} pixels, {data}")
     content = provenance.as_dict(recipe)
     inputs = {
         "training pictures": _listing(source.train),
@@ -103,8 +109,7 @@ def train(recipe: ClassifierRecipe, *, folder: Path, resume: bool, quiet: bool) 
         preprocessing=prepared.preprocessing,
         licence=LICENCE,
         recipe={**content, "sha256": inputs},
-        data=f"{source.name}: {len(source.train)} pictures of {len(source.classes)} classes, "
-        f"{len(source.val)} kept out",
+        data=data,
         date=provenance.today(),
         hardware=provenance.hardware(),
         scores={name: value for name, value in scores(task).items() if name in ("top1", "top5")},

@@ -17,6 +17,7 @@ from deepcanon.core.atomic import write_whole
 
 HORIZON = 50  # steps: one batch's loss says little
 EVERY = 25  # steps between two rows of the table
+_FEW = 10  # steps, after which it can be told how long a run will take
 
 
 class Averages(pl.Callback):
@@ -79,7 +80,10 @@ class Table(pl.Callback):
 
 
 class Progress(pl.Callback):
-    """One line on a terminal, rewritten; a line every 100 steps elsewhere; nothing when quiet."""
+    """One line on a terminal, rewritten; elsewhere one every 100 steps; nothing when quiet.
+
+    Elsewhere there is one after the first few steps too: it says how long the run will take.
+    """
 
     def __init__(self, *, averages: Averages, quiet: bool) -> None:
         self.averages, self.quiet = averages, quiet
@@ -99,7 +103,7 @@ class Progress(pl.Callback):
             return
         step, steps = trainer.global_step, trainer.max_steps
         terminal = sys.stderr.isatty()
-        if not terminal and step % 100 and step != steps:
+        if not terminal and step % 100 and step not in (self.first + _FEW, steps):
             return
         each = (time.monotonic() - self.start) / max(1, step - self.first)
         text = line(step, steps, losses=self.averages.values, seconds=each)

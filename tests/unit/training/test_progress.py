@@ -42,15 +42,17 @@ def test_line(seconds: float, left: str) -> None:
     assert text == (f"step 100/200  style 0.1235  content 3  {seconds:.2f} s a step, {left} left")
 
 
-def test_a_line_every_hundred_steps_where_there_is_no_terminal(
-    capsys: pytest.CaptureFixture[str],
+@pytest.mark.parametrize("first", [0, 60])
+def test_a_line_early_and_every_hundred_steps_where_there_is_no_terminal(
+    first: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bar = Progress(averages=Averages(), quiet=False)
-    bar.on_train_start(at(0, of=250), None)  # type: ignore[arg-type]
-    for step in range(1, 251):
+    bar.on_train_start(at(first, of=250), None)  # type: ignore[arg-type]
+    for step in range(first + 1, 251):
         bar.on_train_batch_end(at(step, of=250), None)  # type: ignore[arg-type]
     lines = capsys.readouterr().err.splitlines()
-    assert [each.split()[1] for each in lines] == ["100/250", "200/250", "250/250"]
+    shown = [f"{step}/250" for step in (first + 10, 100, 200, 250)]
+    assert [each.split()[1] for each in lines] == shown
 
 
 def test_a_terminal_has_one_line_that_never_wraps(
