@@ -4,9 +4,9 @@ The same network with the same weights in all of them, torchvision's, batch by b
 3 times as fast as eager float32 in the geometric mean and nowhere under 1.5 times; with ONNX
 Runtime alone 1.5 times; 0.95 of the speed of OpenVINO called by hand; and of 1,000 pictures at
 least 99 in 100 called the same as in float32. Without --weights these are random, which costs as
-much time, but makes of that agreement a test of rounding only. It is measured of trained weights as
-well: of the ResNet-20 that ships, on generated shapes, or on CIFAR-10, which it is for, with
---data DIR. A file of your own, and the pictures it is for: --trained FILE --data DIR.
+much time, but makes of that agreement a test of rounding only: their logits lie close together. It
+is measured of trained weights as well: of the ResNet-20 that ships, on generated shapes, or on
+CIFAR-10, which it is for, with --data DIR. Files of your own: --trained FILE... --data DIR.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ BATCHES = (1, 16)
 AUTO, ORT = "deepcanon, fastest", "deepcanon, onnxruntime"
 EAGER, BY_HAND = "torchvision eager", "OpenVINO by hand"
 TRAINED = "resnet20-cifar10"  # ships with the package
+DRAWN = 96  # pixels; drawing a picture at a network's own side takes longer than most networks
 REST = 0.05  # seconds: ONNX Runtime's threads spin for a while after a run
 HAS_HEADS = ("googlenet", "inception_v3")  # torchvision warns that its own draw of these is slow
 
@@ -63,7 +64,11 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--pictures", type=int, default=1000, help="to compare the classes of")
     parser.add_argument("--weights", choices=["imagenet"], help="torchvision's, downloaded")
     parser.add_argument(
-        "--trained", default=TRAINED, metavar="FILE", help="a .onnx file, or a shipped network"
+        "--trained",
+        nargs="*",
+        default=[TRAINED],
+        metavar="FILE",
+        help=".onnx files, or a shipped network",
     )
     parser.add_argument("--data", default="standin", help="pictures for --trained")
     wanted = parser.parse_args(words)
@@ -73,7 +78,9 @@ def main(words: Sequence[str] | None = None) -> int:
     torch.set_num_threads(THREADS)
     print(machine("deepcanon", "onnxruntime", "openvino", "torch", "torchvision"))
     print(f"medians of {wanted.rounds} passes in turn (least-largest), ratios pair by pair\n")
-    rows, compared, agreed = [], [], []
+    rows: list[list[object]] = []
+    compared: list[list[object]] = []
+    agreed: list[list[object]] = []
     medians: dict[str, list[float]] = {AUTO: [], ORT: []}
     of_hand: dict[str, list[float]] = {AUTO: [], ORT: []}
     with tempfile.TemporaryDirectory() as folder:
@@ -92,9 +99,29 @@ def main(words: Sequence[str] | None = None) -> int:
                     compared.append([name, batch, ours, faster.text(), hand.text()])
                     medians[ours].append(faster.middle)
                     of_hand[ours].append(hand.middle)
+            _progress(f"{name}: timed")
             agreed += agreements(network, passes, pictures=wanted.pictures)
+            _progress(f"{name}: classes compared")
             network.path.unlink()
-    agreed += agreement_of_a_file(wanted.trained, wanted.data, pictures=wanted.pictures)
+    for file in wanted.trained:
+        agreed += agreement_of_a_file(file, wanted.data, pictures=wanted.pictures)
+        _progress(f"{file}: classes compared")
+    if rows:
+        _print_times(rows, compared, medians=medians, of_hand=of_hand)
+    weights = "torchvision's" if wanted.weights else "random"
+    print("classes as float32 in the first place; weights are trained where pictures are named,")
+    print(f"otherwise {weights}\n")
+    print(table(["network", "ours", "pictures", "same class (aim ≥ 99 in 100)"], agreed))
+    return 0
+
+
+def _print_times(
+    rows: list[list[object]],
+    compared: list[list[object]],
+    *,
+    medians: dict[str, list[float]],
+    of_hand: dict[str, list[float]],
+) -> None:
     print(table(["network", "batch", "pass", "ms"], rows))
     print()
     head = ["network", "batch", "ours", "speed-up over eager", "speed / OpenVINO's (aim ≥ 0.95)"]
@@ -104,16 +131,10 @@ def main(words: Sequence[str] | None = None) -> int:
     means = [
         [ours, _mean(found), f"{min(found):.2f}", aims[ours], _mean(of_hand[ours])]
         for ours, found in medians.items()
-        if found
     ]
     head = ["ours", "speed-up, geometric mean", "least", "aim", "speed / OpenVINO's, the same mean"]
     print(table(head, means))
     print()
-    weights = "torchvision's" if wanted.weights else "random"
-    print(f"classes as float32 in the first place; the networks above have {weights} weights,")
-    print(f"{Path(wanted.trained).name} has trained ones\n")
-    print(table(["network", "ours", "pictures", "same class (aim ≥ 99 in 100)"], agreed))
-    return 0
 
 
 def build(name: str, folder: Path, *, weights: str | None, side: int | None) -> Network:
@@ -208,13 +229,15 @@ def agreements(network: Network, passes: dict[str, Pass], *, pictures: int) -> l
     import numpy as np
 
     from deepcanon.classify.crops import prepare
+    from deepcanon.core.images import resize
     from deepcanon.core.record import read_record
 
     how = read_record(network.path).preprocessing
     same = {AUTO: 0, ORT: 0}
     for first in range(0, pictures, 16):
         seeds = range(first, min(first + 16, pictures))
-        batch = prepare(np.stack([_photo(seed, network.side) for seed in seeds]), how=how)
+        shown = [resize(_photo(seed), size=(network.side,) * 2) for seed in seeds]
+        batch = prepare(np.stack(shown), how=how)
         right = passes[EAGER](batch).argmax(1)
         for ours in same:
             same[ours] += int((passes[ours](batch).argmax(1) == right).sum())
@@ -222,11 +245,10 @@ def agreements(network: Network, passes: dict[str, Pass], *, pictures: int) -> l
 
 
 @cache
-def _photo(seed: int, side: int) -> Any:
-    """Drawn once for all networks of a side: drawing takes longer than most of them."""
+def _photo(seed: int) -> Any:
     from deepcanon.core.standin import photo
 
-    return photo(seed, side)
+    return photo(seed, DRAWN)
 
 
 def agreement_of_a_file(model: str, data: str, *, pictures: int) -> list[list[object]]:
@@ -250,6 +272,10 @@ def agreement_of_a_file(model: str, data: str, *, pictures: int) -> list[list[ob
             same += int((fast.scores(batch).argmax(1) == plain.scores(batch).argmax(1)).sum())
         rows.append([f"{Path(model).name} on {source.name}", ours, count, _share(same, count)])
     return rows
+
+
+def _progress(done: str) -> None:
+    print(done, file=sys.stderr, flush=True)
 
 
 def _mean(found: Sequence[float]) -> str:
