@@ -35,7 +35,7 @@ def test_what_is_wrong_goes_to_standard_output(run: Run, pets: Path) -> None:
     dog, cat, copy = pets / "train/dog/0.png", pets / "train/cat/0.png", pets / "val/cat/copy.png"
     assert ran.out.splitlines() == [
         f"unreadable: {dog}: is empty (0 bytes)",
-        f"in train and val: {cat} = {copy}: the same pixels",
+        f"in two splits: {cat} = {copy}: the same pixels",
     ]
     assert ran.err.splitlines()[-1] == "2 problems were found"
 
@@ -50,7 +50,7 @@ def test_json(run: Run, pets: Path) -> None:
         "pictures": {"train": {"cat": 2, "dog": 3}, "val": {"cat": 2, "dog": 1}},
         "findings": [
             {
-                "problem": "in train and val",
+                "problem": "in two splits",
                 "places": [str(pets / "train/cat/0.png"), str(pets / "val/cat/copy.png")],
                 "why": "the same pixels",
             }

@@ -24,7 +24,7 @@ class Problem(StrEnum):
     """What can be wrong."""
 
     UNREADABLE = "unreadable"  # damaged, cut short, no picture, or too small
-    LEAKED = "in train and val"  # one picture on both sides: the score flatters
+    LEAKED = "in two splits"  # one picture on both sides: the score flatters
     CONFLICTING = "in two classes"  # one picture under two names, on one side
     DUPLICATE = "duplicate"  # one picture twice in a class, on one side
     EMPTY = "class without pictures"

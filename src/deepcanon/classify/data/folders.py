@@ -41,7 +41,7 @@ class Layout:
 
     @property
     def val(self) -> Classes:
-        """The classes to be judged by; none where the folder is not divided."""
+        """The classes to be judged by, of the second split; none where there is none."""
         return next(iter(list(self.splits.values())[1:]), {})
 
     def folder(self, split: str, name: str = "") -> Path:
@@ -62,7 +62,8 @@ def lay_out(root: Path) -> Layout:
     if named.keys() - {*TRAIN, *VAL}:
         named = {name: path for name, path in named.items() if _may_be_split(path)}
     train = next((named[name] for name in TRAIN if name in named), None)
-    val = next((named[name] for name in VAL if name in named), None)
+    judges = [named[name] for name in VAL if name in named]
+    val = judges[0] if judges else None
     if train is None and val is not None and len(inside) <= 2:
         raise BadInput(
             f"{root} has {val.name}/ and no train/",
@@ -71,7 +72,9 @@ def lay_out(root: Path) -> Layout:
     if train is None:
         splits = {"": _classes(root, inside)}
     else:
-        divided = [train] if val is None else [train, val]
+        # A folder for the very end may well be without labels: no classes are missing from it then.
+        labelled = [path for path in judges[1:] if _folders(path)]
+        divided = [train, *judges[:1], *labelled]
         splits = {path.name: _classes(path, _folders(path)) for path in divided}
     if not any(any(classes.values()) for classes in splits.values()):
         raise _nothing(root, train or root)

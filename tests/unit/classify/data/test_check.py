@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from deepcanon.classify.data.check import DataReport, Problem, check, gather
+from deepcanon.classify.data.folders import lay_out
 from deepcanon.core.errors import BadInput
 from tests import tiny_pictures
 from tests.tiny_pictures import class_folders, picture
@@ -77,6 +78,26 @@ def test_one_picture_in_two_classes(tmp_path: Path) -> None:
     assert found(tmp_path) == [(Problem.CONFLICTING, ("train/cat/0.png", "train/dog/copy.png"))]
     (finding,) = check(gather(tmp_path)).findings
     assert finding.why == "the same pixels as cat and dog"
+
+
+def test_a_third_split_is_looked_at(tmp_path: Path) -> None:
+    class_folders(tmp_path, {**CLEAN, "test/cat": 1, "test/fox": 1})
+    shutil.copy(tmp_path / "train/cat/0.png", tmp_path / "test/cat/copy.png")
+    (tmp_path / "test/fox/0.png").write_bytes(b"")
+    assert check(gather(tmp_path)).counts["test"] == {"cat": 2, "fox": 1}
+    problems = found(tmp_path)
+    assert (Problem.UNREADABLE, ("test/fox/0.png",)) in problems
+    assert (Problem.LEAKED, ("train/cat/0.png", "test/cat/copy.png")) in problems
+    assert (Problem.ONE_SIDED, ("test/fox",)) in problems
+    judged = lay_out(tmp_path).val
+    assert [path.parts[-3] for paths in judged.values() for path in paths] == ["val", "val"]
+
+
+def test_a_third_split_without_labels_lacks_no_class(tmp_path: Path) -> None:
+    class_folders(tmp_path, CLEAN)
+    (tmp_path / "test").mkdir()
+    picture(tmp_path / "test" / "0.png")
+    assert found(tmp_path) == []
 
 
 @pytest.mark.parametrize("name", ["cat", "dog"])
