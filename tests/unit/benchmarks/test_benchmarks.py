@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import math
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -157,7 +158,7 @@ def test_every_benchmark_explains_itself(name: str, module: Any, capsys: Any) ->
 def test_make_bench_runs_all_of_them() -> None:
     makefile = (FOLDER.parent / "Makefile").read_text(encoding="utf-8")
     assert "benchmarks/bench_*.py" in makefile
-    assert {path.stem for path in FOLDER.glob("*.py")} == {*SCRIPTS, "sidebyside"}
+    assert {path.stem for path in FOLDER.glob("*.py")} == {*SCRIPTS, "sidebyside", "trained_vgg16"}
 
 
 def test_help_process(module: Any, capsys: Any) -> None:
@@ -312,6 +313,47 @@ def test_classifier(
     assert [row[:3] for row in found[16:]] == [
         ["resnet20-cifar10 on standin", each, "3"] for each in ours
     ]
+
+
+@pytest.mark.usefixtures("own_threads")
+def test_classes_of_trained_files_alone(module: Any, capsys: Any, tmp_path: Path) -> None:
+    files = [
+        shutil.copy(shipped("resnet20-cifar10"), tmp_path / f"{name}.onnx")
+        for name in ("one", "two")
+    ]
+    words = ["--models", "--trained", *map(str, files), "--pictures", "3"]
+    assert module("bench_classifier").main(words) == 0
+    found = rows(capsys.readouterr().out)
+    assert [[row[0], row[2]] for row in found] == [
+        [f"{name}.onnx on standin", "3"] for name in ("one", "one", "two", "two")
+    ]
+
+
+@pytest.mark.usefixtures("own_threads")
+def test_a_vgg_is_trained_with_norms_and_plain_in_the_end(module: Any) -> None:
+    class Tiny(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.features = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU())
+            self.classifier = torch.nn.Linear(4 * 36, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.classifier(self.features(x).flatten(1))
+
+    script = module("trained_vgg16")
+    pictures = torch.rand(2 * script.BATCH, 3, 8, 8)
+    labels = torch.arange(2 * script.BATCH) % 2
+    pictures[labels == 1] *= 0.3  # dark ones
+    net = Tiny()
+    before = {key: value.clone() for key, value in net.state_dict().items()}
+    script.learn(net, list(zip(pictures, labels, strict=True)) * 15, steps=30)
+    after = net.state_dict()
+    assert {key: value.shape for key, value in after.items()} == {
+        key: value.shape for key, value in before.items()
+    }
+    assert all((after[key] != value).any() for key, value in before.items())
+    with torch.no_grad():
+        assert (net(pictures).argmax(1) == labels).float().mean() > 0.9
 
 
 @pytest.mark.usefixtures("own_threads")
