@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from deepcanon.classify.bn_inception import PAPER, WIDE, BNInception, Config, load
 from deepcanon.nn.weights import Weights, rename
-from tests.likeness import close, close_gradients, close_statistics
+from tests.likeness import close, close_gradients, close_statistics, randomise
 
 theirs = pytest.importorskip("torchvision.models.googlenet")
 
@@ -66,7 +66,7 @@ def first() -> nn.Module:
     return conv
 
 
-def reference(project: int) -> nn.Sequential:
+def reference(project: int) -> nn.Module:
     narrow = 480 + project  # 4c's output: 576, or 608
     net = nn.Sequential(
         first(),
@@ -88,17 +88,7 @@ def reference(project: int) -> nn.Sequential:
         nn.Flatten(),
         nn.Linear(1024, CLASSES),
     )
-    torch.manual_seed(0)
-    for layer in net.modules():
-        if isinstance(layer, nn.Conv2d | nn.Linear):
-            nn.init.kaiming_normal_(layer.weight)
-        elif isinstance(layer, nn.BatchNorm2d):
-            nn.init.uniform_(layer.weight, 0.5, 1.5)
-            nn.init.normal_(layer.bias, std=0.1)
-            nn.init.normal_(layer.running_mean, std=0.1)
-            nn.init.uniform_(layer.running_var, 0.5, 1.5)
-    nn.init.normal_(net[-1].bias, std=0.1)
-    return net
+    return randomise(net)
 
 
 def our_name(key: str) -> str:

@@ -76,8 +76,8 @@ def test_training_with_its_auxiliary_scores(tmp_path: Path) -> None:
     close_statistics(net, other, lambda key: str(keys[key]))
 
 
-def test_training_of_one_picture(tmp_path: Path) -> None:
-    """Without the head, whose last norm would see one value."""
+def test_training_of_one_picture_without_its_head(tmp_path: Path) -> None:
+    """Of a small picture the head's last norm would see one value."""
     other = reference().train()
     net = ours(other, tmp_path).train()
     other.aux_logits, other.AuxLogits = False, None
@@ -86,6 +86,19 @@ def test_training_of_one_picture(tmp_path: Path) -> None:
     expected = other(x)
     torch.manual_seed(3)
     close(net(x), expected)
+
+
+def test_training_of_one_picture_with_its_head(tmp_path: Path) -> None:
+    """From 347 pixels on the head's last norm sees 2x2 values or more."""
+    other = reference().train()
+    net = ours(other, tmp_path).train()
+    x = torch.rand(1, 3, 347, 347)
+    torch.manual_seed(3)
+    expected = other(x)
+    torch.manual_seed(3)
+    for each, wanted in zip(net.all_logits(x), expected, strict=True):
+        close(each, wanted)
+    close_statistics(net, other, lambda key: str(torchvision_keys()[key]))
 
 
 def test_auxiliary_scores_in_evaluation(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from torch.testing import assert_close
 from deepcanon.classify import resnet, resnet_cifar
 from deepcanon.core.catalog import create_model
 from deepcanon.nn.preprocessing import TORCHVISION
+from tests.likeness import close, randomise
 
 torchvision_models = pytest.importorskip("torchvision.models")
 reference_blocks = pytest.importorskip("torchvision.models.resnet")
@@ -64,24 +65,6 @@ class CifarReference(nn.Module):
         return self.fc(functional.adaptive_avg_pool2d(x, 1).flatten(1))
 
 
-def randomise(net: nn.Module) -> nn.Module:
-    """Every weight and every statistic drawn at random, so that signals keep their size."""
-    torch.manual_seed(0)
-    with torch.no_grad():
-        for layer in net.modules():
-            if isinstance(layer, nn.BatchNorm2d):
-                layer.weight.uniform_(0.5, 1.5)
-                layer.bias.normal_(std=0.1)
-                layer.running_mean.normal_(std=0.1)
-                layer.running_var.uniform_(0.5, 1.5)
-                layer.num_batches_tracked.fill_(5)
-            elif isinstance(layer, nn.Conv2d | nn.Linear):
-                layer.weight.normal_(std=(2 / layer.weight[0].numel()) ** 0.5)
-                if layer.bias is not None:
-                    layer.bias.normal_(std=0.1)
-    return net
-
-
 def reference(name: str) -> nn.Module:
     with torch.device("meta"):
         net = getattr(torchvision_models, name)(num_classes=10)
@@ -101,13 +84,8 @@ def ours(name: str, variant: str, theirs: nn.Module, folder: Path) -> nn.Module:
 
 
 def compare(net: nn.Module, theirs: nn.Module, x: torch.Tensor) -> None:
-    """The same scores, within 1e-4 of the size of the scores."""
     with torch.no_grad():
-        expected, got = theirs(x), net(x)
-    scale = expected.abs().max().item()
-    assert scale > 1e-2
-    assert expected.std() > 1e-2 * scale  # a tolerance relative to the largest means something
-    assert_close(got / scale, expected / scale, rtol=0, atol=1e-4)
+        close(net(x), theirs(x))
 
 
 def compare_in_both_modes(net: nn.Module, theirs: nn.Module, *, side: int = 64) -> None:
