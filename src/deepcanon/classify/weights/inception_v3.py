@@ -8,11 +8,10 @@ from deepcanon.nn.preprocessing import INCEPTION
 from deepcanon.nn.weights import KeyMap
 
 # The authors' release, converted. torchvision normalises pictures with its own statistics and
-# undoes that inside the network (``transform_input``): together that is INCEPTION. Of the file's
-# sha256 only the eight digits in its name are published.
+# undoes that inside the network (``transform_input``): together that is INCEPTION.
 IMAGENET = Official(
     url="https://download.pytorch.org/models/inception_v3_google-0cc3c7bd.pth",
-    sha256="0cc3c7bd",
+    sha256="0cc3c7bd75056d25e46cba549dc184522069b81e9787eff6df84f397bd52a5ef",
     preprocessing=INCEPTION,
 )
 

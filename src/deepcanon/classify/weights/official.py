@@ -58,7 +58,8 @@ def fetch_for(model: nn.Module, official: Official) -> Path:
     if side != _SIDE:
         raise BadInput(
             f"the published weights are for side {_SIDE}, and the network is built for side {side}",
-            hint=f"--set side={_SIDE}; or smaller pictures, with --set network.image_side={_SIDE}",
+            hint=f"build it with image_side={_SIDE} (deepcanon train: --set side={_SIDE}; or, for "
+            f"smaller pictures, --set network.image_side={_SIDE})",
         )
     path = official.fetch()
     with path.open("rb") as file:
