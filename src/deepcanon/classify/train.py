@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import hashlib
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,6 +38,7 @@ from deepcanon.nn.preprocessing import Preprocessing
 from deepcanon.nn.weights import write
 from deepcanon.training import provenance
 from deepcanon.training.fit import Run, fit, scores
+from deepcanon.training.progress import say
 from deepcanon.training.ranks import place
 
 # Whose the pictures of a user are, only the user knows.
@@ -69,7 +69,7 @@ def train(recipe: ClassifierRecipe, *, folder: Path, resume: bool, quiet: bool) 
         f"{len(source.val)} kept out"
     )
     if not quiet:
-        _say(f"{recipe.model} ({recipe.variant}) at {recipe.side}x{recipe.side} pixels, {data}")
+        say(f"{recipe.model} ({recipe.variant}) at {recipe.side}x{recipe.side} pixels, {data}")
     content = provenance.as_dict(recipe)
     inputs = {
         "training pictures": _listing(source.train),
@@ -181,7 +181,7 @@ def _undamaged(source: Source, *, quiet: bool) -> Source:
         return source
     if sum(path.stat().st_size for path in paths if path.exists()) > _READ_FIRST:
         if not quiet:
-            _say(
+            say(
                 f"note: not looking through {len(paths)} pictures for damaged ones beforehand; "
                 "deepcanon check-data DIR does"
             )
@@ -189,14 +189,10 @@ def _undamaged(source: Source, *, quiet: bool) -> Source:
     source = without_damaged(source)
     if source.skipped and not quiet:
         for file, why in source.skipped:
-            _say(f"skipped: {file}: {why}")
+            say(f"skipped: {file}: {why}")
         skipped = len(source.skipped)
-        _say(f"{skipped} skipped, {len(paths) - skipped} left")
+        say(f"{skipped} skipped, {len(paths) - skipped} left")
     return source
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 def _check_plateau(recipe: ClassifierRecipe, *, kept_out: int) -> None:

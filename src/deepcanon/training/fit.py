@@ -16,7 +16,6 @@ its share of every batch.
 from __future__ import annotations
 
 import logging
-import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -38,7 +37,7 @@ from deepcanon.training import precision
 from deepcanon.training.callbacks import RandomState, StopGently, StopOnNaN
 from deepcanon.training.doubts import Doubts
 from deepcanon.training.measure import Measure
-from deepcanon.training.progress import Averages, Progress, Table
+from deepcanon.training.progress import Averages, Progress, Table, say
 from deepcanon.training.ranks import Place, place, strategy
 from deepcanon.training.resume import (
     LAST,
@@ -236,16 +235,12 @@ def scores(task: pl.LightningModule) -> dict[str, float]:
 
 def _say_where(run: Run, *, first: int, resume: bool) -> None:
     how = f"resuming at step {first} of {run.steps}" if resume else f"{run.steps} steps"
-    _say(f"{how}, into {run.folder}; Ctrl-C stops with a checkpoint")
+    say(f"{how}, into {run.folder}; Ctrl-C stops with a checkpoint")
     if not resume:
         return
     then, now = read(run.folder / LAST)["deepcanon"].get("threads"), torch.get_num_threads()
     if then not in (None, now):
-        _say(f"note: {then} threads then, {now} now: the last bits of the weights may differ")
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+        say(f"note: {then} threads then, {now} now: the last bits of the weights may differ")
 
 
 @contextmanager

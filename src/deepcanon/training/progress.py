@@ -108,7 +108,7 @@ class Progress(pl.Callback):
         each = (time.monotonic() - self.start) / max(1, step - self.first)
         text = line(step, steps, losses=self.averages.values, seconds=each)
         if not terminal:
-            print(text, file=sys.stderr, flush=True)
+            say(text)
             return
         # A line that the terminal wraps could not be rewritten.
         width = shutil.get_terminal_size().columns - 1
@@ -126,6 +126,11 @@ class Progress(pl.Callback):
     ) -> None:
         """The same, before an error is told."""
         self.on_train_end(trainer, pl_module)
+
+
+def say(text: str) -> None:
+    """A line for whoever waits, on standard error."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def line(step: int, steps: int, *, losses: Mapping[str, float], seconds: float) -> str:
