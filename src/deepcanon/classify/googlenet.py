@@ -108,7 +108,8 @@ class Initialisation(StrEnum):
     """Where the weights start: the paper is silent."""
 
     # Truncated at two standard deviations, of He's variance 2 / fan in: a ReLU network without BN
-    # keeps its signal. Biases are zero. The authors' later code (TF-Slim) draws so by default.
+    # keeps its signal. Biases are zero. TF-Slim draws so by default, but not in its own Inception
+    # v1, which has normal(0, 0.01), cut at two deviations, before batch norms.
     HE = "he"
     NARROW = "narrow"  # torchvision: normal(0, 0.01); biases as torch draws them
 
@@ -338,7 +339,7 @@ _CARD = ModelCard(
         "paper": Variant(
             config=PAPER,
             differs="the paper says no starting weights (He's, truncated) and no LRN constants "
-            "(AlexNet's)",
+            "(AlexNet's); where a size leaves no 4x4 map, the auxiliary pool is an adaptive one",
         ),
         "separable": Variant(
             config=SEPARABLE,

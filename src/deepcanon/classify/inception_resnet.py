@@ -360,8 +360,8 @@ def _card(name: str, *, variants: dict[str, Variant], new: str) -> ModelCard:
 
 
 _NOT_IN_THE_PAPER = (
-    "scales within its 0.1 to 0.3, starting weights and the bias before the sum are TF-Slim's; "
-    "takes pictures from 75x75 up"
+    "scales within its 0.1 to 0.3, starting weights, the norms' epsilon 0.001 and the bias before "
+    "the sum are TF-Slim's; norms have momentum 0.1; takes pictures from 75x75 up"
 )
 _V1 = _card(
     "inception_resnet_v1",

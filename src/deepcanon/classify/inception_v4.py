@@ -270,7 +270,8 @@ _CARD = ModelCard(
         "paper": Variant(
             config=PAPER,
             differs="the second 1x7 of figure 5's short branch is a 7x1, as in the authors' code; "
-            "starting weights, not in the paper, are TF-Slim's; takes pictures from 75x75 up",
+            "starting weights and the norms' epsilon 0.001, not in the paper, are TF-Slim's; their "
+            "momentum is 0.1; takes pictures from 75x75 up",
         ),
         "tf_slim": Variant(
             config=TF_SLIM,

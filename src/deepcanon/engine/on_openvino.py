@@ -71,7 +71,7 @@ def open_file(path: Path, record: Record, threads: int | None) -> Session:
     core = load()
     try:
         compiled = core.compile_model(str(path), "CPU", settings)
-    except Exception as cause:  # as above
+    except Exception as cause:  # its kinds are private
         raise cannot_open(path, "openvino", cause) from cause
     types = {each.get_any_name(): each.get_element_type().to_dtype() for each in compiled.inputs}
     outputs = tuple(each.get_any_name() for each in compiled.outputs)
