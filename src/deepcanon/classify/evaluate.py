@@ -144,7 +144,8 @@ def _spread(pictures: Pictures, count: int | None, *, source: Source, split: Spl
     if total == 0 and split is Split.VAL:
         raise BadInput(
             f"{source.name} has no pictures held out to judge by",
-            hint="deepcanon split DIR --val 0.1 -o OUT holds some out; or --split train",
+            hint="deepcanon split DIR --val 0.1 -o OUT holds some out: train on OUT; or "
+            "--split train, which flatters a network that was trained on these",
         )
     if total == 0:
         raise BadInput(f"{source.name} has no pictures", hint="name another data set")
@@ -207,6 +208,13 @@ def _batches(
         yield np.array(places_), pixels
 
 
+_UNEXPLAINED = Cause(
+    "chance",
+    "the score is no better than a guess's, and none of the known causes explains it",
+    "of few pictures no more can be said; else train longer, or look for a rate with find-rate",
+)
+
+
 def _why(
     classifier: Classifier,
     pictures: Pictures,
@@ -227,11 +235,13 @@ def _why(
             )
         ]
     names = classifier.classes
-    if len(names) > 1 and at_chance(judged.labels, judged.predicted, classes=len(names)):
+    guessing = len(names) > 1 and at_chance(judged.labels, judged.predicted, classes=len(names))
+    if guessing:
         other = _other_preprocessing(classifier, pictures, chosen, classes=classes)
         if other:
             return other
-    return explain(judged.labels, judged.predicted, names=names)
+    found = explain(judged.labels, judged.predicted, names=names)
+    return [_UNEXPLAINED] if guessing and not found else found
 
 
 def _other_preprocessing(

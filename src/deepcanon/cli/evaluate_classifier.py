@@ -16,7 +16,8 @@ __all__ = ["ClassifierWishes", "evaluate_classifier"]
 
 _LISTED = 50  # classes; of more the worst are shown
 _WORST = 10
-_HEAD = ("class", "pictures", "recall", "precision", "F1")
+_WIDTH = 9  # of a share, and of what stands above it
+_HEAD = ("class", "pictures", *(each.rjust(_WIDTH) for each in ("recall", "precision", "F1")))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +126,7 @@ def _print(report: Report) -> None:
 def _row(each: ClassScore) -> list[object]:
     """A class under `_HEAD`; precision is the share of what is called so that is so."""
     shares = (each.recall, each.precision, each.f1)
-    return [each.name, each.pictures, *(_percent(share).rjust(8) for share in shares)]
+    return [each.name, each.pictures, *(_percent(share).rjust(_WIDTH) for share in shares)]
 
 
 def _finish(report: Report, *, quiet: bool) -> int:

@@ -41,7 +41,12 @@ class Found:
 
     def plot(self, *, title: str) -> Pixels:
         """The curve and the suggestion; uint8 [h, w, 3]."""
-        low, high = min(self.losses), self.losses[0] + 0.5 * (self.losses[0] - min(self.losses))
+        lowest = int(np.argmin(self.losses))
+        low = self.losses[lowest]
+        # What comes after the lowest loss is shown as far as the axis reaches: it may run away.
+        high = max(self.losses[: lowest + 1]) + 0.5 * (self.losses[0] - low)
+        after = self.losses[lowest:]
+        end = lowest + next((i for i, loss in enumerate(after) if loss > high), len(after))
         chosen = Line(
             name=f"suggested: {self.suggestion:.2g}",
             points=[(self.suggestion, low), (self.suggestion, high)],
@@ -49,11 +54,7 @@ class Found:
         )
         curve = Line(
             name="loss, averaged",
-            points=[
-                (rate, loss)
-                for rate, loss in zip(self.rates, self.losses, strict=True)
-                if loss <= high
-            ],
+            points=list(zip(self.rates[:end], self.losses[:end], strict=True)),
         )
         return draw(
             Chart(

@@ -242,6 +242,14 @@ def test_one_class_for_all(tmp_path: Path) -> None:
     assert [each.kind for each in report.findings] == ["one-class"]
 
 
+def test_a_score_at_chance_without_a_cause(classifier: Classifier) -> None:
+    held = coloured(90)
+    held.labels = np.repeat([0, 1, 2], 30)  # each class is called all three equally often
+    report = evaluate(classifier, source(held))
+    assert report.top[1] == pytest.approx(1 / 3)
+    assert [each.kind for each in report.findings] == ["chance"]
+
+
 def test_a_file_that_computes_as_in_training(tmp_path: Path) -> None:
     """A batch norm that takes away the colour which all pictures of a batch have."""
     path = tiny_classifier.write(tmp_path / "tiny.onnx")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from deepcanon.core.errors import Failed
+from deepcanon.training import find_rate
 from deepcanon.training.find_rate import Found, steepest, sweep
 
 
@@ -65,6 +66,18 @@ def test_a_loss_that_falls_nowhere(losses: list[float]) -> None:
     with pytest.raises(Failed, match="the loss falls at no rate") as failed:
         steepest(rates, losses)
     assert "--least" in failed.value.hint
+
+
+def test_the_curve_has_every_loss_up_to_where_it_runs_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    drawn = []
+    monkeypatch.setattr(find_rate, "draw", drawn.append)
+    losses = (2.0, 2.9, 2.5, 1.0, 1.5, 9.0, 1.2)  # it rises before it falls, and runs away
+    rates = tuple(10.0**place for place in range(-6, 1))
+    Found(rates=rates, losses=losses, suggestion=1e-4).plot(title="loss")
+    (chart,) = drawn
+    assert chart.lines[0].points == list(zip(rates, losses, strict=True))[:5]
 
 
 def test_the_picture_shows_the_suggestion() -> None:

@@ -28,7 +28,7 @@ class Problem(StrEnum):
     CONFLICTING = "in two classes"  # one picture under two names, on one side
     DUPLICATE = "duplicate"  # one picture twice in a class, on one side
     EMPTY = "class without pictures"
-    ONE_SIDED = "class in one split only"
+    ONE_SIDED = "class not in every split"
     ONLY_ONE = "one class only"
 
 
@@ -125,12 +125,12 @@ def _of_classes(subject: Subject) -> Iterator[Complaint]:
     for (split, name), place in subject.folders.items():
         if not subject.counts[split][name]:
             yield Complaint(Problem.EMPTY, (place,), "it has none")
-    for split, classes in subject.counts.items():
-        for other, others in subject.counts.items():
-            for name in classes:
-                if classes[name] and not others.get(name) and (other, name) not in subject.folders:
-                    why = f"there is none in {other}"
-                    yield Complaint(Problem.ONE_SIDED, (subject.folders[split, name],), why)
+    for name in sorted(named):
+        having = [split for split, classes in subject.counts.items() if classes.get(name)]
+        for split in subject.counts:
+            if having and (split, name) not in subject.folders:
+                places = tuple(subject.folders[each, name] for each in having)
+                yield Complaint(Problem.ONE_SIDED, places, f"there is none in {split}")
 
 
 def _of_equals(pictures: list[_Picture]) -> Iterator[Complaint]:

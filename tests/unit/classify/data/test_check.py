@@ -93,6 +93,13 @@ def test_a_third_split_is_looked_at(tmp_path: Path) -> None:
     assert [path.parts[-3] for paths in judged.values() for path in paths] == ["val", "val"]
 
 
+def test_a_class_that_one_split_of_three_lacks_is_told_once(tmp_path: Path) -> None:
+    class_folders(tmp_path, {**CLEAN, "test/cat": 1})
+    (finding,) = check(gather(tmp_path)).findings
+    assert finding.problem is Problem.ONE_SIDED and finding.why == "there is none in test"
+    assert finding.places == (str(tmp_path / "train/dog"), str(tmp_path / "val/dog"))
+
+
 def test_a_third_split_without_labels_lacks_no_class(tmp_path: Path) -> None:
     class_folders(tmp_path, CLEAN)
     (tmp_path / "test").mkdir()
