@@ -22,7 +22,7 @@ def test_nothing_is_wrong(run: Run, pets: Path) -> None:
     assert (ran.code, ran.out) == (0, "")
     assert ran.err.splitlines() == [
         "train: 5 pictures of 2 classes, 2 to 3 of each",
-        "val: 2 pictures of 2 classes, 1 to 1 of each",
+        "val: 2 pictures of 2 classes, 1 of each",
         "nothing wrong was found",
     ]
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from deepcanon.classify import find_rate as classify_find_rate
 from deepcanon.core.images import save
 from deepcanon.training import recipe
 from tests.cli.conftest import Run, refused
@@ -48,6 +49,18 @@ def test_it_prints_a_setting_and_draws_the_curve(run: Run, desk: Path) -> None:
     assert (said.code, said.err) == (0, "")
     assert f"{said.json['suggestion']:.2g}" == value  # the same again
     assert len(said.json["rates"]) == len(said.json["losses"]) <= 40
+
+
+def test_ctrl_c_keeps_nothing_and_says_so(
+    run: Run, desk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sweep(*_: object, **__: object) -> object:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(classify_find_rate, "sweep", sweep)
+    hint = refused(run(*words("-o", "rate.png", "-q")), "interrupted", code=130)
+    assert hint == "hint: nothing of it is kept; --steps N takes fewer steps"
+    assert not (desk / "rate.png").exists()
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,8 @@ def _print(report: DataReport) -> None:
         where = f"{split}: " if split else ""
         total = sum(classes.values())
         fewest, most = min(classes.values(), default=0), max(classes.values(), default=0)
-        note(f"{where}{total} pictures of {len(classes)} classes, {fewest} to {most} of each")
+        each = f"{fewest} to {most}" if fewest < most else f"{most}"
+        note(f"{where}{total} pictures of {len(classes)} classes, {each} of each")
     found = len(report.findings)
     if not found:
         note("nothing wrong was found")

@@ -66,8 +66,8 @@ def find_rate(
     """Find a learning rate for a recipe of a classifier: where the loss falls fastest. Needs
     PyTorch.
 
-    Trains for a few steps with a growing rate and keeps nothing of it. Prints the rate as a setting
-    for `deepcanon train`.
+    Trains for --steps steps at most with a growing rate and keeps nothing of it. Prints the rate as
+    a setting for `deepcanon train`.
     """
     from importlib import import_module
 
@@ -93,15 +93,18 @@ def find_rate(
         )
     ready(chosen, threads=threads)
     module, _, function = finder.partition(":")
-    with progress("trying rates", total=steps, quiet=quiet or as_json) as advance:
-        found = getattr(import_module(module), function)(
-            chosen.recipe,
-            steps=steps,
-            least=least,
-            most=most,
-            quiet=quiet or as_json,
-            advance=advance,
-        )
+    try:
+        with progress("trying rates", total=steps, quiet=quiet or as_json) as advance:
+            found = getattr(import_module(module), function)(
+                chosen.recipe,
+                steps=steps,
+                least=least,
+                most=most,
+                quiet=quiet or as_json,
+                advance=advance,
+            )
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("nothing of it is kept; --steps N takes fewer steps") from None
     if output is not None:
         images.save(found.plot(title=f"{chosen.title}: loss by learning rate"), Path(output))
     if as_json:

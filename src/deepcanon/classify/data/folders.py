@@ -19,7 +19,8 @@ __all__ = ["Classes", "Layout", "lay_out", "open_layout", "without_damaged"]
 
 TRAIN = ("train", "training")
 # The first of these that is there judges: with val and test both, test stays for the very end.
-VAL = ("val", "validation", "valid", "test", "testing")
+_TEST = ("test", "testing")
+VAL = ("val", "validation", "valid", *_TEST)
 
 _NO_CLASS = "__MACOSX"  # what a Mac puts beside the content of an archive
 
@@ -63,18 +64,18 @@ def lay_out(root: Path) -> Layout:
         named = {name: path for name, path in named.items() if _may_be_split(path)}
     train = next((named[name] for name in TRAIN if name in named), None)
     judges = [named[name] for name in VAL if name in named]
-    val = judges[0] if judges else None
-    if train is None and val is not None and len(inside) <= 2:
+    if train is None and judges and len(inside) <= 2:
         raise BadInput(
-            f"{root} has {val.name}/ and no train/",
-            hint=f"name {val} for its pictures, or: deepcanon split DIR makes both from one folder",
+            f"{root} has {judges[0].name}/ and no train/",
+            hint=f"name {judges[0]} for its pictures, or: deepcanon split DIR makes both from one "
+            "folder",
         )
     if train is None:
         splits = {"": _classes(root, inside)}
     else:
-        # A folder for the very end may well be without labels: no classes are missing from it then.
-        labelled = [path for path in judges[1:] if _folders(path)]
-        divided = [train, *judges[:1], *labelled]
+        # Pictures for the very end may well be without labels: nothing is judged by them then.
+        labelled = [path for path in judges if path.name.casefold() not in _TEST or _folders(path)]
+        divided = [train, *labelled]
         splits = {path.name: _classes(path, _folders(path)) for path in divided}
     if not any(any(classes.values()) for classes in splits.values()):
         raise _nothing(root, train or root)

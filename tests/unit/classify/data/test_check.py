@@ -100,11 +100,13 @@ def test_a_class_that_one_split_of_three_lacks_is_told_once(tmp_path: Path) -> N
     assert finding.places == (str(tmp_path / "train/dog"), str(tmp_path / "val/dog"))
 
 
-def test_a_third_split_without_labels_lacks_no_class(tmp_path: Path) -> None:
-    class_folders(tmp_path, CLEAN)
+@pytest.mark.parametrize("layout", [CLEAN, {"train/cat": 2, "train/dog": 2}])
+def test_a_test_split_without_labels_is_none(layout: dict[str, int], tmp_path: Path) -> None:
+    class_folders(tmp_path, layout)
     (tmp_path / "test").mkdir()
     picture(tmp_path / "test" / "0.png")
     assert found(tmp_path) == []
+    assert "test" not in lay_out(tmp_path).splits
 
 
 @pytest.mark.parametrize("name", ["cat", "dog"])
