@@ -81,4 +81,4 @@ def test_full_networks_have_the_same_shapes() -> None:
 
 def test_published_file_is_torchvisions() -> None:
     assert torchvision_models.AlexNet_Weights.IMAGENET1K_V1.url == IMAGENET.url
-    assert IMAGENET.sha256 in IMAGENET.url
+    assert IMAGENET.sha256[:8] in IMAGENET.url
