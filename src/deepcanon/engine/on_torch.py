@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 
 def open_file(path: Path, record: Record, threads: int | None) -> Session:
-    """Rebuild the module that the record names and give it the weights of the file."""
+    """Rebuild the module that the record names and give it the weights of the file.
+
+    Raises `BadInput` where these do not fit it.
+    """
     from deepcanon.core.catalog import create_model
 
     file = open_onnx(path)

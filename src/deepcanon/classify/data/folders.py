@@ -18,8 +18,8 @@ from deepcanon.core.order import natural
 __all__ = ["Classes", "Layout", "lay_out", "open_layout", "without_damaged"]
 
 TRAIN = ("train", "training")
-# The first of these that is there judges: with val and test both, test stays for the very end.
 _TEST = ("test", "testing")
+# The first of these that is there judges: with val and test both, test stays for the very end.
 VAL = ("val", "validation", "valid", *_TEST)
 
 _NO_CLASS = "__MACOSX"  # what a Mac puts beside the content of an archive
